@@ -1,0 +1,1 @@
+"""The host, the middleware and what else speaks ASGI."""

@@ -1,0 +1,122 @@
+"""The errors that hotsession raises.
+
+::
+
+    HotsessionError
+    ├── SessionError                 carries id, key, status, age and the live ids of the key
+    │   ├── SessionNotFound
+    │   │   └── SessionExpired
+    │   ├── SessionConflict          two writers of one version
+    │   ├── SessionMismatch          an explicit id that belongs to another key
+    │   └── InvalidTransition        a state that cannot go where it was sent
+    ├── StorageError
+    │   └── StorageUnavailable
+    ├── ServiceError                 a service that cannot be built as asked
+    │   ├── MissingArgument          names class, argument and what is known
+    │   └── ServiceConflict          other configuration for a live key
+    ├── ConfigurationError           options or calls that contradict each other
+    ├── TargetError                  what `hotsession run` was given leads to no ASGI app
+    └── ReloadError                  a load that failed; what ran before goes on
+
+Every message says what happened, with the value, and what to do next; the data are attributes.
+"""
+
+from __future__ import annotations
+
+
+class HotsessionError(Exception):
+    """The root of all errors of hotsession."""
+
+
+class SessionError(HotsessionError):
+    """Something about one session.
+
+    Args:
+        message: what happened and what to do.
+        id: the session's public id, if one is known.
+        key: whom it belongs to.
+        status: the state it is in.
+        age: seconds since it was made.
+        alternatives: ids of live sessions of the same key.
+    """
+
+    code = "session_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        id: str | None = None,
+        key: str | tuple[str, ...] | None = None,
+        status: str | None = None,
+        age: float | None = None,
+        alternatives: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.id = id
+        self.key = key
+        self.status = status
+        self.age = age
+        self.alternatives = alternatives
+
+
+class SessionNotFound(SessionError):
+    """No session goes by this id."""
+
+    code = "session_not_found"
+
+
+class SessionExpired(SessionNotFound):
+    """The session was there and its time is over."""
+
+    code = "session_expired"
+
+
+class SessionConflict(SessionError):
+    """Somebody else wrote the session since it was read."""
+
+    code = "session_conflict"
+
+
+class SessionMismatch(SessionError):
+    """The session belongs to another key."""
+
+    code = "session_mismatch"
+
+
+class InvalidTransition(SessionError):
+    """The session cannot go from its state to the one asked for."""
+
+    code = "invalid_transition"
+
+
+class StorageError(HotsessionError):
+    """A storage cannot do what was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage does not answer now; trying again may help."""
+
+
+class ServiceError(HotsessionError):
+    """A service cannot be built as asked."""
+
+
+class MissingArgument(ServiceError):
+    """A constructor argument that nothing known can fill."""
+
+
+class ServiceConflict(ServiceError):
+    """A live service of this key was built with other configuration."""
+
+
+class ConfigurationError(HotsessionError):
+    """Options or calls that contradict each other."""
+
+
+class TargetError(HotsessionError):
+    """What `hotsession run` was given leads to no ASGI app."""
+
+
+class ReloadError(HotsessionError):
+    """A load failed; what ran before goes on."""

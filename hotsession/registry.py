@@ -1,0 +1,324 @@
+"""THE object that lives as long as the process: kept values, module data, and who is running. It knows nothing of the rest.
+
+It hangs on a module of its own in ``sys.modules`` (the anchor), which no reloader touches: not ours, not
+``importlib.reload``, and not one that throws hotsession itself out and imports it anew. The anchor holds plain
+containers only, never an instance of a class of ours, so that newer code of hotsession can go on with them::
+
+    anchor.state = {
+        "kept":    {name: SimpleNamespace(value, kind, restart, fingerprint, created_at)},
+        "data":    {module name: the dict behind hot.data},
+        "locks":   {name: the lock under which that name is built},
+        "scopes":  WeakValueDictionary {scope number: whatever runs under it},
+        "current": the number of the scope that serves now (0: code that no host loaded),
+        "objects": {name: hotsession's own process-lifetime objects},
+        "lock":    guards all of the above, held only for moments,
+        "loading": ContextVar of the transaction that the running code belongs to,
+        "scope":   ContextVar of the number of the scope that the running code belongs to,
+    }
+
+What a load registers is staged in a `Transaction` and shows to nobody else until it is committed. The registry
+holds no class, function or module of the user's beyond the values that were given to it, so it keeps no old
+generation alive. It is safe from threads and bound to no event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+ANCHOR = "_hotsession_anchor"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What the code of one load registers, until it is committed or dropped.
+
+    Args:
+        forget: names whose committed value counts as absent, because a reset asked for it.
+    """
+
+    forget: frozenset[str] = frozenset()
+    created: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    stale: dict[str, None] = field(default_factory=dict)  # names whose factory changed and whose old value stayed
+    replaced: dict[str, None] = field(default_factory=dict)  # names built anew because of reset_on_change
+    on_commit: list[Callable[[], None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did, by name.
+
+    Args:
+        kept: names whose value went on.
+        created: names that are new.
+        replaced: names built anew, because a reset asked for it or their factory changed under ``reset_on_change``.
+        stale: names whose factory changed in the code while the old value was kept.
+    """
+
+    kept: tuple[str, ...]
+    created: tuple[str, ...]
+    replaced: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+class Overtaken(Exception):
+    """A commit found that running code registered the same name meanwhile: the load has to be done again."""
+
+
+def _new_state() -> dict[str, Any]:
+    return {
+        "kept": {},
+        "data": {},
+        "locks": {},
+        "scopes": weakref.WeakValueDictionary(),
+        "current": 0,
+        "objects": {},
+        "lock": threading.RLock(),
+        "loading": ContextVar("hotsession_loading", default=None),
+        "scope": ContextVar("hotsession_scope", default=0),
+    }
+
+
+def _anchored_state() -> dict[str, Any]:
+    anchor = sys.modules.setdefault(ANCHOR, types.ModuleType(ANCHOR, "hotsession's state. Never reload this module."))
+    return anchor.__dict__.setdefault("state", _new_state())  # type: ignore[no-any-return]
+
+
+class Registry:
+    """The process-lifetime values of hotsession, by name, over plain state that an anchor holds.
+
+    Args:
+        state: the containers described in the module's docstring; a new set when left out.
+    """
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        self._state = _new_state() if state is None else state
+
+    def __repr__(self) -> str:
+        return f"<Registry kept={sorted(self._state['kept'])} current={self._state['current']}>"
+
+    # kept values
+
+    def keep(
+        self,
+        name: str,
+        factory: Callable[[], Any],
+        *,
+        kind: str = "value",
+        restart: str = "carry",
+        fingerprint: str | None = None,
+        reset_on_change: bool = False,
+    ) -> Any:
+        """Return the value kept under `name`; build it with `factory` if there is none.
+
+        The factory runs at most once however many threads ask, without the registry's own lock, so that a slow
+        one holds up only those who wait for the same name. If it raises, nothing is kept and the next call tries again.
+
+        Args:
+            name: what the value is called.
+            factory: builds the value; takes no arguments.
+            kind: ``"value"``, ``"storage"`` or ``"sessions"``; one name has one kind.
+            restart: ``"carry"`` or ``"rebuild"``, what a process restart does with it.
+            fingerprint: of the factory's code; None where it has none. A different one marks the name as stale.
+            reset_on_change: build anew when the fingerprint differs.
+
+        Raises:
+            TypeError: the name is kept as something of another kind.
+            RuntimeError: the factory asks for its own name.
+        """
+        entry = self._found(name, kind, fingerprint, reset_on_change)
+        if entry is None:
+            with self._building(name):
+                entry = self._found(name, kind, fingerprint, reset_on_change)
+                if entry is None:
+                    entry = types.SimpleNamespace(
+                        value=factory(),
+                        kind=kind,
+                        restart=restart,
+                        fingerprint=fingerprint,
+                        created_at=time.time(),
+                    )
+                    self._add(name, entry)
+        return entry.value
+
+    def _found(self, name: str, kind: str, fingerprint: str | None, reset_on_change: bool) -> Any:
+        transaction = self.transaction
+        with self._state["lock"]:
+            entry = transaction.created.get(name) if transaction else None
+            if entry is None and not (transaction and name in transaction.forget):
+                entry = self._state["kept"].get(name)
+                changed = (
+                    entry is not None
+                    and None not in (fingerprint, entry.fingerprint)
+                    and fingerprint != entry.fingerprint
+                )
+                if changed and reset_on_change:
+                    if transaction:
+                        transaction.replaced[name] = None
+                    return None
+                if changed and transaction:
+                    transaction.stale[name] = None
+            if entry is not None and entry.kind != kind:
+                raise TypeError(
+                    f"{name!r} is already kept as a {entry.kind}, and is asked for as a {kind}: "
+                    f"use another name, or drop the old one with `hotsession reset {name}`"
+                )
+            return entry
+
+    def _add(self, name: str, entry: Any) -> None:
+        transaction = self.transaction
+        with self._state["lock"]:
+            (transaction.created if transaction else self._state["kept"])[name] = entry
+
+    @contextlib.contextmanager
+    def _building(self, name: str) -> Iterator[None]:
+        with self._state["lock"]:
+            lock, owner = self._state["locks"].setdefault(name, (threading.Lock(), []))
+        if threading.get_ident() in owner:
+            raise RuntimeError(f"the factory of {name!r} asks for {name!r} itself: build it without, or use two names")
+        with lock:
+            owner.append(threading.get_ident())
+            try:
+                yield
+            finally:
+                owner.clear()
+
+    def entries(self, kind: str | None = None) -> dict[str, Any]:
+        """The committed entries by name, all or those of one kind, in the order they were made."""
+        with self._state["lock"]:
+            return {name: entry for name, entry in self._state["kept"].items() if kind in (None, entry.kind)}
+
+    def drop(self, name: str | None = None) -> tuple[str, ...]:
+        """Forget the value kept under `name`, or all of them, and return the names that were dropped."""
+        with self._state["lock"]:
+            names = [name] if name in self._state["kept"] else [] if name else list(self._state["kept"])
+            for each in names:
+                del self._state["kept"][each]
+            return tuple(names)
+
+    # the dict that a module hands from generation to generation
+
+    def module_data(self, name: str) -> dict[str, Any]:
+        """The dict that the module `name` hands from generation to generation; in a load, a staged copy of it."""
+        transaction = self.transaction
+        with self._state["lock"]:
+            committed: dict[str, Any] = self._state["data"].setdefault(name, {})
+            if transaction is None:
+                return committed
+            if name not in transaction.data:
+                transaction.data[name] = (dict(committed), committed, dict(committed))
+            return transaction.data[name][2]
+
+    def merge_data(self, transaction: Transaction) -> None:
+        """Give the new generation what the old one wrote to its module data after the load had begun."""
+        with self._state["lock"]:
+            for base, old, new in transaction.data.values():
+                _merge(base, old, new)
+
+    # transactions
+
+    @property
+    def transaction(self) -> Transaction | None:
+        """The transaction that the running code belongs to, if it is part of a load."""
+        return self._state["loading"].get()  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def loading(self, transaction: Transaction) -> Iterator[None]:
+        """Run the block, and the tasks and threads that copy its context, as part of `transaction`."""
+        token = self._state["loading"].set(transaction)
+        try:
+            yield
+        finally:
+            self._state["loading"].reset(token)
+
+    def commit(self, transaction: Transaction) -> Committed:
+        """Make what a load registered the process's own, and say by name what was kept and what is new.
+
+        Raises:
+            Overtaken: running code made one of the new names meanwhile, so two values would go by it.
+        """
+        with self._state["lock"]:
+            kept = self._state["kept"]
+            allowed = transaction.forget | transaction.replaced.keys()
+            if any(name in kept and name not in allowed for name in transaction.created):
+                raise Overtaken
+            replaced = tuple(n for n in kept if n in transaction.forget or n in transaction.created)
+            survivors = tuple(name for name in kept if name not in replaced)
+            created = tuple(name for name in transaction.created if name not in kept)
+            for name in transaction.forget:
+                kept.pop(name, None)
+            kept.update(transaction.created)
+            for name, (_, _, new) in transaction.data.items():
+                self._state["data"][name] = new
+        self.merge_data(transaction)
+        for callback in transaction.on_commit:
+            callback()
+        return Committed(survivors, created, replaced, tuple(transaction.stale))
+
+    # scopes: which generation the running code belongs to
+
+    @property
+    def scope(self) -> Any:
+        """What runs the calling code: the generation of this request, task or load, else the one that serves now, or None."""
+        scopes, number = self._state["scopes"], self._state["scope"].get()
+        found = scopes.get(number) if number else None
+        return scopes.get(self._state["current"]) if found is None else found
+
+    @contextlib.contextmanager
+    def running(self, number: int) -> Iterator[None]:
+        """Run the block, and the tasks and threads that copy its context, as part of scope `number`."""
+        token = self._state["scope"].set(number)
+        try:
+            yield
+        finally:
+            self._state["scope"].reset(token)
+
+    def add_scope(self, number: int, scope: object) -> None:
+        """Let code that runs under `number` find `scope`; held weakly."""
+        self._state["scopes"][number] = scope
+
+    def serve_scope(self, number: int) -> None:
+        """Make scope `number` the one that code without a scope of its own belongs to."""
+        self._state["current"] = number
+
+    # hotsession's own process-lifetime objects
+
+    def object(self, name: str, factory: Callable[[], Any]) -> Any:
+        """Return hotsession's own object `name`, made by `factory` the first time."""
+        with self._state["lock"]:
+            if name not in self._state["objects"]:
+                self._state["objects"][name] = factory()
+            return self._state["objects"][name]
+
+    def clear(self) -> None:
+        """Forget everything: what a test does before it starts."""
+        with self._state["lock"]:
+            for container in ("kept", "data", "locks", "scopes", "objects"):
+                self._state[container].clear()
+            self._state["current"] = 0
+
+
+def _merge(base: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Bring into `new` what changed in `old` since `base`, where `new` has not changed it itself; then `base` is `old`."""
+    missing = object()
+    for key in base.keys() | old.keys():
+        before, after = base.get(key, missing), old.get(key, missing)
+        if before is not after and new.get(key, missing) is before:
+            if after is missing:
+                del new[key]
+            else:
+                new[key] = after
+    base.clear()
+    base.update(old)
+
+
+registry = Registry(_anchored_state())

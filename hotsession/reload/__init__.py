@@ -1,0 +1,1 @@
+"""Reading file changes, planning what they touch, loading it beside the old code."""

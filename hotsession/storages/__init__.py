@@ -1,0 +1,1 @@
+"""Where session records are stored, behind one contract."""
