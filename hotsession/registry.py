@@ -1,4 +1,4 @@
-"""THE object that lives as long as the process: kept values, module data, and who is running. It knows nothing of the rest.
+"""THE object that lives as long as the process: kept values, module data, who is running. It imports nothing of ours.
 
 It hangs on a module of its own in ``sys.modules`` (the anchor), which no reloader touches: not ours, not
 ``importlib.reload``, and not one that throws hotsession itself out and imports it anew. The anchor holds plain
@@ -200,10 +200,11 @@ class Registry:
     def drop(self, name: str | None = None) -> tuple[str, ...]:
         """Forget the value kept under `name`, or all of them, and return the names that were dropped."""
         with self._state["lock"]:
-            names = [name] if name in self._state["kept"] else [] if name else list(self._state["kept"])
+            kept: dict[str, Any] = self._state["kept"]
+            names = tuple(each for each in kept if name in (None, each))
             for each in names:
-                del self._state["kept"][each]
-            return tuple(names)
+                del kept[each]
+            return names
 
     # the dict that a module hands from generation to generation
 
@@ -268,7 +269,7 @@ class Registry:
 
     @property
     def scope(self) -> Any:
-        """What runs the calling code: the generation of this request, task or load, else the one that serves now, or None."""
+        """What runs the calling code: the generation of this request, task or load, else the one that serves, or None."""
         scopes, number = self._state["scopes"], self._state["scope"].get()
         found = scopes.get(number) if number else None
         return scopes.get(self._state["current"]) if found is None else found
@@ -308,7 +309,7 @@ class Registry:
 
 
 def _merge(base: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Bring into `new` what changed in `old` since `base`, where `new` has not changed it itself; then `base` is `old`."""
+    """Bring into `new` what changed in `old` since `base` and not in `new` itself; then make `base` equal to `old`."""
     missing = object()
     for key in base.keys() | old.keys():
         before, after = base.get(key, missing), old.get(key, missing)
