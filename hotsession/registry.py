@@ -51,6 +51,15 @@ class Transaction:
     stale: dict[str, None] = field(default_factory=dict)  # names whose factory changed and whose old value stayed
     replaced: dict[str, None] = field(default_factory=dict)  # names built anew because of reset_on_change
     on_commit: list[Callable[[], None]] = field(default_factory=list)
+    codebase: Any = None  # the modules that the load makes, while it lasts
+    closed: bool = False  # committed or dropped: code that still runs in its context is ordinary code again
+
+    def close(self) -> None:
+        """End the transaction: tasks that were started inside it no longer stage, and hold nothing of it."""
+        self.closed = True
+        self.codebase = None
+        for container in (self.created, self.data, self.on_commit):
+            container.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +238,14 @@ class Registry:
 
     @property
     def transaction(self) -> Transaction | None:
-        """The transaction that the running code belongs to, if it is part of a load."""
-        return self._state["loading"].get()  # type: ignore[no-any-return]
+        """The transaction that the running code belongs to, if it is part of a load that is not over."""
+        transaction: Transaction | None = self._state["loading"].get()
+        return None if transaction is None or transaction.closed else transaction
+
+    @property
+    def loading_variable(self) -> ContextVar[Transaction | None]:
+        """The context variable behind `transaction`, for code that reads it at every import."""
+        return self._state["loading"]  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def loading(self, transaction: Transaction) -> Iterator[None]:
@@ -243,6 +258,9 @@ class Registry:
 
     def commit(self, transaction: Transaction) -> Committed:
         """Make what a load registered the process's own, and say by name what was kept and what is new.
+
+        The transaction stays open until `Transaction.close`, so that hooks of the old generation can still
+        leave something for the new one (`merge_data`).
 
         Raises:
             Overtaken: running code made one of the new names meanwhile, so two values would go by it.
@@ -269,7 +287,7 @@ class Registry:
 
     @property
     def scope(self) -> Any:
-        """What runs the calling code: the generation of this request, task or load, else the one that serves, or None."""
+        """What runs the calling code: the generation of its request, task or load, else the one that serves, or None."""
         scopes, number = self._state["scopes"], self._state["scope"].get()
         found = scopes.get(number) if number else None
         return scopes.get(self._state["current"]) if found is None else found
