@@ -7,7 +7,8 @@ containers only, never an instance of a class of ours, so that newer code of hot
     anchor.state = {
         "kept":    {name: SimpleNamespace(value, kind, restart, fingerprint, created_at)},
         "data":    {module name: the dict behind hot.data},
-        "locks":   {name: the lock under which that name is built},
+        "locks":   {name: (the lock under which that name is built, [the thread that builds it])},
+        "waiting": {thread: the name that it builds or waits for},
         "scopes":  WeakValueDictionary {scope number: whatever runs under it},
         "current": the number of the scope that serves now (0: code that no host loaded),
         "objects": {name: hotsession's own process-lifetime objects},
@@ -52,6 +53,7 @@ class Transaction:
     replaced: dict[str, None] = field(default_factory=dict)  # names built anew because of reset_on_change
     on_commit: list[Callable[[], None]] = field(default_factory=list)
     codebase: Any = None  # the modules that the load makes, while it lasts
+    committed: bool = False  # from here on the code of the load registers directly, as any other
     closed: bool = False  # committed or dropped: code that still runs in its context is ordinary code again
 
     def close(self) -> None:
@@ -88,6 +90,7 @@ def _new_state() -> dict[str, Any]:
         "kept": {},
         "data": {},
         "locks": {},
+        "waiting": {},
         "scopes": weakref.WeakValueDictionary(),
         "current": 0,
         "objects": {},
@@ -99,7 +102,10 @@ def _new_state() -> dict[str, Any]:
 
 def _anchored_state() -> dict[str, Any]:
     anchor = sys.modules.setdefault(ANCHOR, types.ModuleType(ANCHOR, "hotsession's state. Never reload this module."))
-    return anchor.__dict__.setdefault("state", _new_state())  # type: ignore[no-any-return]
+    state: dict[str, Any] = anchor.__dict__.setdefault("state", {})
+    for name, container in _new_state().items():  # an older hotsession may have made the anchor, without some of them
+        state.setdefault(name, container)
+    return state
 
 
 class Registry:
@@ -160,51 +166,80 @@ class Registry:
         return entry.value
 
     def _found(self, name: str, kind: str, fingerprint: str | None, reset_on_change: bool) -> Any:
-        transaction = self.transaction
         with self._state["lock"]:
-            entry = transaction.created.get(name) if transaction else None
-            if entry is None and not (transaction and name in transaction.forget):
+            transaction = self.transaction
+            if transaction and name in transaction.created:
+                entry, changed = transaction.created[name], False
+            elif transaction and name in transaction.forget:
+                return None
+            else:
                 entry = self._state["kept"].get(name)
-                changed = (
-                    entry is not None
-                    and None not in (fingerprint, entry.fingerprint)
-                    and fingerprint != entry.fingerprint
-                )
-                if changed and reset_on_change:
-                    if transaction:
-                        transaction.replaced[name] = None
-                    return None
-                if changed and transaction:
-                    transaction.stale[name] = None
+                changed = entry is not None and fingerprint not in (None, entry.fingerprint or fingerprint)
             if entry is not None and entry.kind != kind:
                 raise TypeError(
                     f"{name!r} is already kept as a {entry.kind}, and is asked for as a {kind}: "
                     f"use another name, or drop the old one with `hotsession reset {name}`"
                 )
-            return entry
+            resets = changed and reset_on_change and not self._is_outdated
+            if changed and transaction:
+                (transaction.replaced if resets else transaction.stale)[name] = None
+            return None if resets else entry
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether the running code is of an old generation that drains: the newer factory is not its own."""
+        return self.transaction is None and self._state["scope"].get() not in (0, self._state["current"])
 
     def _add(self, name: str, entry: Any) -> None:
-        transaction = self.transaction
         with self._state["lock"]:
+            transaction = self.transaction
             (transaction.created if transaction else self._state["kept"])[name] = entry
 
     @contextlib.contextmanager
     def _building(self, name: str) -> Iterator[None]:
+        me, waiting = threading.get_ident(), self._state["waiting"]
         with self._state["lock"]:
             lock, owner = self._state["locks"].setdefault(name, (threading.Lock(), []))
-        if threading.get_ident() in owner:
-            raise RuntimeError(f"the factory of {name!r} asks for {name!r} itself: build it without, or use two names")
-        with lock:
-            owner.append(threading.get_ident())
-            try:
-                yield
-            finally:
-                owner.clear()
+            self._refuse_cycle(name, me)
+            outer, waiting[me] = waiting.get(me), name
+        try:
+            with lock:
+                owner.append(me)
+                try:
+                    yield
+                finally:
+                    owner.clear()
+        finally:
+            waiting[me] = outer
+            if outer is None:
+                del waiting[me]
+
+    def _refuse_cycle(self, name: str, me: int) -> None:
+        """Raise where waiting would never end: who builds `name` waits for this thread, maybe through others."""
+        needed: str | None = name
+        passed: set[str] = set()
+        while needed and needed not in passed:
+            owner = self._state["locks"].get(needed, (None, []))[1][:1]
+            if owner == [me]:
+                raise RuntimeError(
+                    f"the factory of {needed!r} asks for {name!r}, which needs {needed!r} itself: "
+                    "build one without the other"
+                )
+            passed.add(needed)
+            needed = self._state["waiting"].get(owner[0]) if owner else None
 
     def entries(self, kind: str | None = None) -> dict[str, Any]:
         """The committed entries by name, all or those of one kind, in the order they were made."""
         with self._state["lock"]:
             return {name: entry for name, entry in self._state["kept"].items() if kind in (None, entry.kind)}
+
+    def visible(self, kind: str | None = None) -> dict[str, Any]:
+        """The entries that the running code finds by name: in a load, its own beside the committed ones."""
+        with self._state["lock"]:
+            transaction = self.transaction or Transaction()
+            found = {name: entry for name, entry in self._state["kept"].items() if name not in transaction.forget}
+            found.update(transaction.created)
+            return {name: entry for name, entry in found.items() if kind in (None, entry.kind)}
 
     def drop(self, name: str | None = None) -> tuple[str, ...]:
         """Forget the value kept under `name`, or all of them, and return the names that were dropped."""
@@ -219,8 +254,8 @@ class Registry:
 
     def module_data(self, name: str) -> dict[str, Any]:
         """The dict that the module `name` hands from generation to generation; in a load, a staged copy of it."""
-        transaction = self.transaction
         with self._state["lock"]:
+            transaction = self.transaction
             committed: dict[str, Any] = self._state["data"].setdefault(name, {})
             if transaction is None:
                 return committed
@@ -238,9 +273,9 @@ class Registry:
 
     @property
     def transaction(self) -> Transaction | None:
-        """The transaction that the running code belongs to, if it is part of a load that is not over."""
+        """The transaction that the running code belongs to, if it is part of a load that is still open."""
         transaction: Transaction | None = self._state["loading"].get()
-        return None if transaction is None or transaction.closed else transaction
+        return None if transaction is None or transaction.committed or transaction.closed else transaction
 
     @property
     def loading_variable(self) -> ContextVar[Transaction | None]:
@@ -278,6 +313,7 @@ class Registry:
             kept.update(transaction.created)
             for name, (_, _, new) in transaction.data.items():
                 self._state["data"][name] = new
+            transaction.committed = True
         self.merge_data(transaction)
         for callback in transaction.on_commit:
             callback()
@@ -287,10 +323,16 @@ class Registry:
 
     @property
     def scope(self) -> Any:
-        """What runs the calling code: the generation of its request, task or load, else the one that serves, or None."""
+        """The generation of the calling request, task or load, else the one that serves, or None without a host."""
         scopes, number = self._state["scopes"], self._state["scope"].get()
         found = scopes.get(number) if number else None
         return scopes.get(self._state["current"]) if found is None else found
+
+    @property
+    def running_scope(self) -> Any:
+        """The generation of the calling request, task or load; None outside of them or when it is gone."""
+        number = self._state["scope"].get()
+        return self._state["scopes"].get(number) if number else None
 
     @contextlib.contextmanager
     def running(self, number: int) -> Iterator[None]:
@@ -321,7 +363,7 @@ class Registry:
     def clear(self) -> None:
         """Forget everything: what a test does before it starts."""
         with self._state["lock"]:
-            for container in ("kept", "data", "locks", "scopes", "objects"):
+            for container in ("kept", "data", "locks", "waiting", "scopes", "objects"):
                 self._state[container].clear()
             self._state["current"] = 0
 
@@ -329,15 +371,16 @@ class Registry:
 def _merge(base: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
     """Bring into `new` what changed in `old` since `base` and not in `new` itself; then make `base` equal to `old`."""
     missing = object()
-    for key in base.keys() | old.keys():
-        before, after = base.get(key, missing), old.get(key, missing)
+    now = dict(old)  # in one step: old code may write on from another thread
+    for key in base.keys() | now.keys():
+        before, after = base.get(key, missing), now.get(key, missing)
         if before is not after and new.get(key, missing) is before:
             if after is missing:
                 del new[key]
             else:
                 new[key] = after
     base.clear()
-    base.update(old)
+    base.update(now)
 
 
 registry = Registry(_anchored_state())
