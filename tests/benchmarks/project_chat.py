@@ -1,0 +1,151 @@
+"""The sources of the chat project: the repository's example with two endpoints more.
+
+`/marker` shows which `services.py` answers; `/alive` tells the memory of the process and which generations are alive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hotsession
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chat"
+
+# What is alive is counted in a place that no reloader touches, so that the same figures come from every contender.
+WATCH = '''\
+"""Counts the generations that are alive, for the benchmark."""
+
+import gc
+import os
+import sys
+import weakref
+from pathlib import Path
+
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from . import services
+
+SEEN = sys.__dict__.setdefault("benchmark_seen", {})
+
+
+def watch(namespace):
+    """Keep weak references to the functions and classes that this module defines."""
+    for name, value in list(namespace.items()):
+        if getattr(value, "__module__", None) == namespace["__name__"] and hasattr(value, "__qualname__"):
+            SEEN.setdefault(f"{namespace['__name__']}.{name}", weakref.WeakSet()).add(value)
+
+
+async def show_marker(request):
+    return PlainTextResponse(services.benchmark_marker())
+
+
+async def show_alive(request):
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    alive = {name: len(group) for name, group in SEEN.items()}
+    return JSONResponse({"pid": os.getpid(), "rss": pages * os.sysconf("SC_PAGE_SIZE"), "alive": alive})
+
+
+watch(vars(services))
+watch(globals())
+'''
+
+SERVICES_TAIL = """
+
+def benchmark_marker():
+    return "@MARKER@"
+"""
+
+MAIN_TAIL = """
+
+from starlette.routing import Route as _Route
+
+from . import benchmark_watch
+
+app.router.routes.insert(0, _Route("/marker", benchmark_watch.show_marker))
+app.router.routes.insert(0, _Route("/alive", benchmark_watch.show_alive))
+benchmark_watch.watch(globals())
+"""
+
+MODELS = '''\
+"""What a chat consists of."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Message:
+    author: str
+    text: str
+
+
+@dataclass
+class Chat:
+    messages: list[Message] = field(default_factory=list)
+'''
+
+SERVICES = '''\
+"""A planner that answers from the conversation."""
+
+from .models import Chat, Message
+
+
+class Planner:
+    def __init__(self, api_key):
+        self.api_key = api_key
+
+    def answer(self, chat: Chat, text: str) -> str:
+        chat.messages.append(Message("user", text))
+        reply = f"{len(chat.messages)} messages so far; you said {text}"
+        chat.messages.append(Message("planner", reply))
+        return reply
+'''
+
+ROUTES = '''\
+"""The routes of the chat."""
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+
+from .models import Chat
+from .services import Planner
+
+CHATS: dict[str, Chat] = {}
+
+
+async def history(request):
+    chat = CHATS.setdefault("all", Chat())
+    return JSONResponse([{"author": message.author, "text": message.text} for message in chat.messages])
+
+
+async def talk(websocket):
+    await websocket.accept()
+    planner = Planner("key")
+    async for text in websocket.iter_text():
+        await websocket.send_text(planner.answer(CHATS.setdefault("all", Chat()), text))
+
+
+routes = [Route("/api/chat", history), WebSocketRoute("/api/talk", talk)]
+'''
+
+MAIN = '''\
+"""The app of the chat."""
+
+from starlette.applications import Starlette
+
+from .routes import routes
+
+app = Starlette(routes=list(routes))
+'''
+
+
+def files() -> dict[str, str]:
+    """The files of the project: path below its root to text."""
+    made = {"models.py": MODELS, "services.py": SERVICES, "routes.py": ROUTES, "main.py": MAIN, "__init__.py": ""}
+    if hasattr(hotsession, "HotSessionMiddleware"):
+        texts = [path for path in EXAMPLE.rglob("*") if path.suffix in {".py", ".html", ".js", ".css"}]
+        made = {str(path.relative_to(EXAMPLE)): path.read_text() for path in texts if "__pycache__" not in path.parts}
+    made["services.py"] += SERVICES_TAIL
+    made["main.py"] += MAIN_TAIL
+    made["benchmark_watch.py"] = WATCH
+    return {f"chat/{name}": text for name, text in made.items()}
