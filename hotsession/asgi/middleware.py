@@ -1,0 +1,110 @@
+"""The middleware that gives every browser a session. Knows cookies and the manager, no storage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hotsession.asgi.cookies import SessionCookie
+from hotsession.asgi.data import SessionData
+from hotsession.asgi.visit import BrowserVisit
+from hotsession.lifecycle.current import current
+from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.token import Signer, hash_token
+from hotsession.storages.base import Storage
+
+
+class HotSessionMiddleware:
+    """Gives HTTP requests and WebSockets a `session`: a dict that stays on the server and survives reloads.
+
+    A drop-in for Starlette's `SessionMiddleware`, for Starlette, FastAPI and any other ASGI app, on asyncio and trio.
+    The cookie holds a random token; what it opens is a session of the manager `hotsession.sessions()`, which
+    `hotsession.current_session()` returns. A session is made, and the cookie sent, when something is written; clearing
+    the dict ends it. Two of these middlewares with one cookie name, one inside the other, are one session.
+
+    Args:
+        app: the ASGI app.
+        storage: where the sessions go; None for the one of `hotsession.sessions()`.
+        session_cookie: name of the cookie.
+        max_age: seconds after the last write when cookie and session expire; None for when the browser is closed.
+        path: below which the browser sends the cookie.
+        same_site: ``"lax"``, ``"strict"`` or ``"none"``.
+        https_only: whether the browser sends it over HTTPS only.
+        domain: that it is for, subdomains included; None for this host alone.
+        partitioned: whether the browser keeps it apart per embedding site.
+        secret_key: signs the cookie when given, so that a forged one is refused before the storage is asked.
+
+    Example:
+        ``app = Starlette(routes=..., middleware=[Middleware(HotSessionMiddleware)])``
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        storage: Storage | None = None,
+        session_cookie: str = "session",
+        max_age: int | None = 14 * 24 * 60 * 60,
+        path: str = "/",
+        same_site: Literal["lax", "strict", "none"] = "lax",
+        https_only: bool = False,
+        domain: str | None = None,
+        partitioned: bool = False,
+        secret_key: object | None = None,
+    ) -> None:
+        self.app = app
+        self._storage = storage
+        self._scope_key = f"hotsession.visit.{session_cookie}"
+        self._cookie = SessionCookie(
+            session_cookie,
+            signer=Signer(secret_key),
+            max_age=max_age,
+            path=path,
+            same_site=same_site,
+            https_only=https_only,
+            domain=domain,
+            partitioned=partitioned,
+        )
+
+    def __repr__(self) -> str:
+        return f"<HotSessionMiddleware {self._cookie!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request or serve a connection with the session of its browser."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        visit = scope.get(self._scope_key)
+        if visit is not None:  # a middleware around this one has the same cookie
+            scope["session"] = visit.data
+            await self.app(scope, receive, send)
+            return
+        visit = await self._open(scope, send)
+        # As Starlette does, in the scope itself: middlewares around this one look there after the request.
+        scope["session"] = visit.data
+        scope[self._scope_key] = visit
+        token = current.set(visit)
+        try:
+            await self.app(scope, receive, visit.send)
+        finally:
+            current.reset(token)
+            await visit.finish()
+
+    async def _open(self, scope: Scope, send: Send) -> BrowserVisit:
+        """The visit of a request: with the session that its cookie opens, or without one."""
+        manager = self._manager()
+        for token in self._cookie.tokens(scope["headers"]):
+            session = await manager.find_by_token(hash_token(token))
+            if session is not None:
+                if not hasattr(session.data, "mark_accessed"):  # somebody gave the session other data
+                    session.data = SessionData(session.data)
+                    await manager.save(session)
+                return BrowserVisit(manager, self._cookie, token, session, send)
+        return BrowserVisit(manager, self._cookie, None, None, send)
+
+    def _manager(self) -> SessionManager:
+        """The kept manager; looked up each time, because `hotsession.reset()` may have dropped the last one."""
+        from hotsession.kept import sessions
+
+        return sessions(storage=self._storage)

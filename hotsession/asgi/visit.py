@@ -1,0 +1,169 @@
+"""One request or connection of a browser: what of its session is stored, when, and which cookie the answer carries."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from starlette.types import Message, Send
+
+from hotsession.asgi.cookies import SessionCookie
+from hotsession.asgi.data import SessionData
+from hotsession.errors import InvalidTransition, SessionError, SessionNotFound
+from hotsession.lifecycle.current import Visit, current
+from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.session import Session
+from hotsession.lifecycle.token import Token, hash_token, new_token
+from hotsession.lifecycle.wording import short
+
+logger = logging.getLogger("hotsession")
+
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""The messages that carry the headers of an answer: the last that a cookie can travel with."""
+
+
+class BrowserVisit:
+    """One request or connection of a browser.
+
+    Args:
+        manager: of the browsers' sessions.
+        cookie: that the token travels in.
+        token: that the browser sent, if it opens `session`.
+        session: the browser's; None if it has none yet.
+        forward: what takes the messages to the client.
+    """
+
+    __slots__ = (
+        "_cookie",
+        "_forward",
+        "_manager",
+        "_renewed",
+        "_session",
+        "_started",
+        "_token",
+        "accessed",
+        "data",
+        "modified",
+        "outer",
+        "unsaved",
+    )
+
+    def __init__(
+        self,
+        manager: SessionManager,
+        cookie: SessionCookie,
+        token: bytes | None,
+        session: Session | None,
+        forward: Send,
+    ) -> None:
+        self._manager = manager
+        self._cookie = cookie
+        self._token = token
+        self._session = session
+        self._forward = forward
+        self._started = self._renewed = False
+        self.outer: Visit | None = current.get()
+        self.data: Any = SessionData() if session is None else session.data
+        self.accessed = self.modified = self.unsaved = False
+
+    def __repr__(self) -> str:
+        return f"<BrowserVisit cookie={self._cookie.name!r} session={self._session!r}>"
+
+    @property
+    def session(self) -> Session:
+        """The browser's session; one with version 0 if it has none yet."""
+        if self._session is None:
+            self._session = self._manager.draft(self.data)
+        self._session._renew = self.renew  # not sooner: visit and session then hold each other
+        return self._session
+
+    def renew(self) -> None:
+        """Let this answer bring a new token, in place of the old one."""
+        if self._started:
+            raise SessionError(
+                f"session {short(self.session.id)} can't get a new token: the response has begun, and no cookie can "
+                f"reach the browser any more; call regenerate_token() before",
+                id=self.session.id,
+            )
+        self._renewed = True
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the client; the one with the headers takes along what they must say."""
+        if not self._started and message["type"] in STARTS:
+            self._started = True
+            cookie = await self._store()
+            if cookie is not None or self.accessed:
+                headers = list(message.get("headers") or ())
+                if self.accessed:
+                    _vary_by_cookie(headers)
+                if cookie is not None:
+                    headers.append((b"set-cookie", cookie))
+                message = {**message, "headers": headers}  # an app may send one and the same dict to everybody
+        await self._forward(message)
+
+    async def finish(self) -> None:
+        """Store what was written after the answer began.
+
+        Data in memory is stored as it is; for a storage of bytes this is where it is compared and saved.
+        """
+        session = self._session
+        if session is None or not session.version:
+            if self.data:
+                await self._save(Token(hash_token(new_token()), self._cookie.expires_at(self._manager.clock())))
+                self._warn_of_no_cookie()
+        elif self.unsaved:
+            await (self._save(None) if self.data else self._end())
+
+    async def _store(self) -> bytes | None:
+        """Store what was written so far, before the client can know; return the Set-Cookie header that it calls for."""
+        session = self._session
+        if session is None or not session.version:
+            if not self.data:
+                return None
+        elif not session.record.is_live or (self.unsaved and not self.data):
+            await self._end()
+            return None if self._token is None else self._cookie.taking()
+        elif not (self.unsaved or self._renewed) and self._token is not None:
+            return None
+        if self._token is None or self._renewed:
+            self._token = new_token()
+        token = Token(hash_token(self._token), self._cookie.expires_at(self._manager.clock()))
+        return self._cookie.giving(self._token) if await self._save(token) else None
+
+    async def _save(self, token: Token | None) -> bool:
+        self.unsaved = False
+        session = self._session or self.session
+        try:
+            await self._manager.save(session, token=token)
+        except (SessionNotFound, InvalidTransition) as error:
+            # Another request ended it. Storing it anew would undo a logout, so what was written here goes with it.
+            logger.info("session %s was over before a request could write to it: %s", short(session.id), error)
+            return False
+        return True
+
+    async def _end(self) -> None:
+        self.unsaved = False
+        session = self.session
+        if session.record.is_live:
+            try:
+                await self._manager.end(session, reason="cleared")
+            except (SessionNotFound, InvalidTransition) as error:
+                logger.debug("session %s was over already: %s", short(session.id), error)
+
+    def _warn_of_no_cookie(self) -> None:
+        if self._started:
+            logger.warning(
+                "session %s was first written to after its answer had begun, so its browser has no cookie for it "
+                "and won't find it again: write something before, in a WebSocket before accept()",
+                short(self.session.id),
+            )
+
+
+def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
+    """Say in the headers of an answer that it depends on the cookie."""
+    for at, (name, value) in enumerate(headers):
+        if name.lower() == b"vary":
+            if b"cookie" not in value.lower():
+                headers[at] = (name, value + b", Cookie")
+            return
+    headers.append((b"vary", b"Cookie"))
