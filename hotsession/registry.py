@@ -315,6 +315,7 @@ class Registry:
                 self._state["data"][name] = new
             transaction.committed = True
         self.merge_data(transaction)
+        transaction.closed = True
         for callback in transaction.on_commit:
             callback()
         return Committed(survivors, created, replaced, tuple(transaction.stale))
@@ -342,6 +343,11 @@ class Registry:
             yield
         finally:
             self._state["scope"].reset(token)
+
+    @property
+    def scope_variable(self) -> ContextVar[int]:
+        """The context variable behind `running`, for the host, which sets it at every request."""
+        return self._state["scope"]  # type: ignore[no-any-return]
 
     def add_scope(self, number: int, scope: object) -> None:
         """Let code that runs under `number` find `scope`; held weakly."""

@@ -1,0 +1,184 @@
+"""One request or connection on one generation: what the host hands to the app in place of the server's callables.
+
+Here is the place for carrying connections over to the next generation: the app never holds the server's own
+`receive` and `send`, so that what is behind them can change hands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# WebSocket close code "Service Restart": the client may come back at once.
+# (https://www.iana.org/assignments/websocket/websocket.xhtml)
+SERVICE_RESTART = 1012
+_REASON = "the server's code was reloaded"
+
+
+class HTTPExchange:
+    """One HTTP request and its response. Never ends before the app is done, unless it is an event stream.
+
+    Args:
+        scope: the ASGI scope.
+        receive: the server's.
+        send: the server's.
+        close: whether the client is asked to close its connection after the response.
+    """
+
+    __slots__ = ("_done", "_ended", "_receive", "_scope", "_send", "_task", "close", "endless")
+
+    def __init__(self, scope: Message, receive: Receive, send: Send, *, close: bool = False) -> None:
+        self.close = close
+        self.endless = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._ended: asyncio.Event | None = None
+        self._done = False
+        self._task = asyncio.current_task()
+
+    def __repr__(self) -> str:
+        return f"<HTTPExchange {self.describe()}>"
+
+    def describe(self) -> str:
+        """Method and path."""
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    def receive(self) -> Awaitable[Message]:
+        """What the app awaits for the next message from the client."""
+        if self.endless:
+            return self._receive_until_ended()
+        return self._receive()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the app calls with its next message to the client."""
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            self.endless = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
+            )
+            if self.close:
+                message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        elif self._done:
+            return _nothing()
+        return self._send(message)
+
+    async def _receive_until_ended(self) -> Message:
+        if self._ended is None:
+            self._ended = asyncio.Event()
+        if self._done:
+            return {"type": "http.disconnect"}
+        return await _first(self._receive(), self._ended, {"type": "http.disconnect"})
+
+    def finish(self) -> None:
+        """End an event stream: its app sees the client leave, its client sees a complete response."""
+        if self._done or not self.endless:
+            return
+        self._done = True
+        if self._ended is not None:
+            self._ended.set()
+        _in_background(self._send({"type": "http.response.body", "body": b"", "more_body": False}))
+
+    def cancel(self) -> None:
+        """Cancel the task that runs the app."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+class WebSocketConnection:
+    """One WebSocket. It stays on the generation that it was opened on until it ends or is told to.
+
+    Args:
+        scope: the ASGI scope.
+        receive: the server's.
+        send: the server's.
+    """
+
+    endless = True
+    close = False
+
+    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._ended = asyncio.Event()
+        self._open = False
+        self._task = asyncio.current_task()
+
+    def __repr__(self) -> str:
+        return f"<WebSocketConnection {self.describe()}>"
+
+    def describe(self) -> str:
+        """That it is a WebSocket, and its path."""
+        return f"WebSocket {self._scope['path']}"
+
+    async def receive(self) -> Message:
+        """What the app awaits for the next message from the client."""
+        gone = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": _REASON}
+        if self._ended.is_set():
+            return gone
+        return await _first(self._receive(), self._ended, gone)
+
+    async def send(self, message: Message) -> None:
+        """What the app calls with its next message to the client."""
+        if self._ended.is_set():
+            return
+        if message["type"] == "websocket.accept":
+            self._open = True
+        await self._send(message)
+
+    def finish(self) -> None:
+        """Close it as a restarting server does: its client gets 1012, its app a disconnect."""
+        if not self._ended.is_set():
+            self._ended.set()
+            if self._open:
+                message = {"type": "websocket.close", "code": SERVICE_RESTART, "reason": _REASON}
+                _in_background(self._send(message))
+
+    def cancel(self) -> None:
+        """Cancel the task that runs the app."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _first(receiving: Awaitable[Message], ended: asyncio.Event, instead: Message) -> Message:
+    """The next message, or `instead` when the connection is ended first."""
+    message = asyncio.ensure_future(receiving)
+    end = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait([message, end], return_when=asyncio.FIRST_COMPLETED)
+        if message.done():
+            return message.result()
+        return instead
+    finally:
+        message.cancel()
+        end.cancel()
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+def _in_background(sending: Awaitable[None]) -> None:
+    """Send a last message without waiting for it."""
+
+    async def send() -> None:
+        await sending
+
+    task = asyncio.get_running_loop().create_task(send())
+    _background.add(task)
+    task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    _background.discard(task)
+    if not task.cancelled():
+        task.exception()  # the client has left already: there is nobody to tell
+
+
+async def _nothing() -> None:
+    """What sending does when the client has its complete response."""

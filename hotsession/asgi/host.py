@@ -1,0 +1,276 @@
+"""The host: the one stable ASGI callable that the server holds, in front of generation after generation of the app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from hotsession.asgi.connections import HTTPExchange, Message, Receive, Send, WebSocketConnection
+from hotsession.asgi.error_page import answer_with_failure
+from hotsession.asgi.interface import as_asgi3
+from hotsession.asgi.lifespan import Lifespan
+from hotsession.errors import ConfigurationError
+from hotsession.events import Change, LoadFailed, Reloaded
+from hotsession.registry import registry
+from hotsession.reload.apply import Reloader
+from hotsession.reload.generation import Generation
+from hotsession.reload.ownership import Ownership
+from hotsession.reload.watch import FileFilter, Watcher
+from hotsession.reloaders import under_reloader
+from hotsession.target import Target, find_target
+
+logger = logging.getLogger("hotsession")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOptions:
+    """How the host watches, reloads and runs an app.
+
+    Args:
+        watch_dirs: directories whose modules are reloaded; the target's and the working directory when left out.
+        includes: glob patterns of files to watch besides Python's.
+        excludes: glob patterns of files, and directories, not to watch.
+        scope: ``"changed"`` replaces changed modules and what imports them, ``"all"`` every own module.
+        handover: ``"start-first"`` starts the new app before the old one ends; ``"stop-first"`` the other way round,
+            while requests wait.
+        drain_timeout: seconds after which WebSockets and event streams of old code are ended.
+        lifespan: ``"auto"``, ``"on"`` or ``"off"``, as uvicorn means it.
+        interface: ``"auto"``, ``"asgi3"``, ``"asgi2"`` or ``"wsgi"``, as uvicorn means it.
+        poll: look at the files instead of listening to the system, as network drives need it.
+        watch: False to watch nothing.
+    """
+
+    watch_dirs: tuple[Path, ...] = ()
+    includes: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    scope: Literal["changed", "all"] = "changed"
+    handover: Literal["start-first", "stop-first"] = "start-first"
+    drain_timeout: float = 60.0
+    lifespan: Literal["auto", "on", "off"] = "auto"
+    interface: Literal["auto", "asgi3", "asgi2", "wsgi"] = "auto"
+    poll: bool = False
+    watch: bool = True
+
+
+class Host:
+    """Serves one target, generation after generation.
+
+    Args:
+        target: where the app is.
+        options: how to watch, reload and run it.
+        on_restart: is called with the reason when a change needs a new process; None where nobody can start one.
+    """
+
+    def __init__(
+        self, target: Target, options: HostOptions | None = None, *, on_restart: Callable[[str], None] | None = None
+    ) -> None:
+        self.target = target
+        self.options = options or HostOptions()
+        self._on_restart = on_restart
+        roots = self.options.watch_dirs or (Path.cwd(), target.root)
+        self._ownership = Ownership(roots)
+        self._filter = FileFilter(self._ownership, self.options.includes, self.options.excludes)
+        self._reloader: Reloader | None = None
+        self._watcher: Watcher | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._draining = False
+        self._started = asyncio.Lock()
+        self._work: set[HTTPExchange | WebSocketConnection] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._scope: ContextVar[int] = registry.scope_variable
+
+    def __repr__(self) -> str:
+        return f"<Host of {self.target} serving {self._reloader and self._reloader.current!r}>"
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The directories that are watched."""
+        return self._ownership.roots if self.options.watch else ()
+
+    # life
+
+    async def load(self) -> bool:
+        """Import the app for the first time, in the calling thread; its lifespan starts with the server's.
+
+        Returns:
+            False when the code is broken: then requests are answered with 503 until a save mends it.
+        """
+        if str(self.target.root) not in sys.path:
+            sys.path.insert(0, str(self.target.root))
+        self._reloader = Reloader(
+            self.target.module,
+            self,
+            self._ownership,
+            search_path=lambda: [path for path in sys.path if path],
+            scope=self.options.scope,
+            stop_first=self.options.handover == "stop-first",
+            drain_timeout=self.options.drain_timeout,
+        )
+        return await self._reloader.load_first()
+
+    async def _start(self) -> None:
+        """Watch, and start the app's lifespan; what fails is shown, and mended by a save."""
+        if self._reloader is None:
+            await self.load()
+        reloader = self._reloader
+        if reloader is None or self._following is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self.options.watch:
+
+            def deliver(changes: frozenset[Change]) -> None:
+                loop.call_soon_threadsafe(reloader.feed.put, changes)
+
+            self._watcher = Watcher(
+                self._ownership.roots,
+                self._filter,
+                deliver,
+                poll=self.options.poll,
+            )
+            self._watcher.start()
+        await reloader.start_first()
+        self._following = loop.create_task(reloader.follow(), name="hotsession follows changes")
+
+    async def _stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+        if self._reloader is not None:
+            await self._reloader.stop()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The server's lifespan: it always starts, whatever the app does, so that the next save can mend it."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    # requests
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, connection or lifespan with the generation that serves when it comes in."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self._live(receive, send)
+        if self._following is None:
+            async with self._started:
+                await self._start()  # a server that sends no lifespan
+        if not self._gate.is_set():
+            await self._gate.wait()
+        reloader = self._reloader
+        generation = reloader.current if reloader else None
+        if generation is None:
+            return await answer_with_failure(scope, receive, send, reloader and reloader.failure, self._ownership.owns)
+        if kind == "websocket":
+            work: HTTPExchange | WebSocketConnection = WebSocketConnection(scope, receive, send)
+        else:
+            work = HTTPExchange(scope, receive, send, close=self._draining)
+        await self._run(generation, work, scope)
+        return None
+
+    async def _run(self, generation: Generation, work: HTTPExchange | WebSocketConnection, scope: Message) -> None:
+        generation.begin(work)
+        self._work.add(work)
+        self._idle.clear()
+        token = self._scope.set(generation.number)
+        try:
+            scope["state"] = generation.lifespan.state.copy()
+            await generation.app(scope, work.receive, work.send)
+        finally:
+            self._scope.reset(token)
+            generation.end(work)
+            self._work.discard(work)
+            if not self._work:
+                self._idle.set()
+
+    def begin_drain(self) -> None:
+        """End what never ends by itself, and ask clients to connect anew: another process is about to take over."""
+        self._draining = True
+        for work in tuple(self._work):
+            work.close = True
+            work.finish()
+
+    async def drained(self, seconds: float | None) -> bool:
+        """Wait at most so many seconds (None: for ever) until no request runs; whether that is so."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    # what the story of a reload needs
+
+    def dress(self, generation: Generation, module: ModuleType) -> None:
+        """Find the app in the target module and give it, with its lifespan, to the generation."""
+        generation.app = as_asgi3(self.target.app_from(module), self.options.interface)
+        generation.lifespan = Lifespan(generation.app, self.options.lifespan)
+
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Let new requests wait during the block."""
+        self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
+
+    def restart(self, why: str) -> None:
+        """Ask for a new process because of `why`; without anybody to start one, say so."""
+        if self._on_restart is None:
+            logger.warning("A restart is needed: %s. Restart the server by hand; the old code goes on serving.", why)
+        else:
+            self._on_restart(why)
+
+    async def reset(self, name: str | None) -> str:
+        """Drop what is kept under `name`, or everything, and return a line that says what came of it.
+
+        Raises:
+            ConfigurationError: nothing is kept under that name.
+        """
+        known = registry.entries()
+        if name is not None and name not in known:
+            raise ConfigurationError(f"Nothing is kept as {name!r}; kept are: {', '.join(known) or 'no names yet'}")
+        names = frozenset(known if name is None else (name,))
+        outcome = await self._reloader.reset(names) if self._reloader else None
+        if isinstance(outcome, Reloaded):
+            return f"Built anew: {', '.join(sorted(names)) or 'nothing was kept'}."
+        if isinstance(outcome, LoadFailed):
+            return f"Not reset: {outcome.error!r}. What was kept is still there; mend the code and reset again."
+        return "Not reset: files are changing just now. Try again."
+
+
+class HotApp(Host):
+    """The host as an ASGI app, for any single-process server on asyncio: ``app = HotApp("main:app")``.
+
+    It watches the working directory and the target's, unless a reloader runs above it and restarts the process.
+
+    Args:
+        target: what `hotsession run` takes: ``module:attribute``, a module or a file.
+        factory: the attribute is a function that makes the app.
+        options: how to watch, reload and run it.
+    """
+
+    def __init__(self, target: str, *, factory: bool = False, options: HostOptions | None = None) -> None:
+        options = options or HostOptions()
+        super().__init__(
+            find_target(target, factory=factory), replace(options, watch=options.watch and not under_reloader())
+        )

@@ -1,0 +1,78 @@
+"""What happened, as frozen values: changes of files, and what became of a reload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One file that changed.
+
+    Args:
+        path: its absolute path.
+        kind: what happened to it.
+    """
+
+    path: str
+    kind: Literal["added", "modified", "deleted"] = "modified"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something of the user's that raised while we went on.
+
+    Args:
+        what: its name, as the log shows it.
+        error: what it raised.
+    """
+
+    what: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A new generation is in place.
+
+    Args:
+        generation: its number.
+        modules: names of the modules that were loaded anew, the changed ones first.
+        removed: names of the modules that are gone.
+        services: live services that the old generation had, by class name.
+        kept: names of kept values that went on.
+        sessions: live sessions by the name of their manager.
+        replaced: kept names that were built anew.
+        stale: kept names whose factory changed while the old value was kept.
+        seconds: from the first event of the change to the swap.
+        busy: what the old generation still works on, in words.
+        failures: hooks that raised.
+    """
+
+    generation: int
+    modules: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    services: dict[str, int] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    sessions: dict[str, int] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    seconds: float = 0.0
+    busy: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """New code could not be put in place; what ran before goes on.
+
+    Args:
+        stage: what was being done.
+        error: what it raised.
+        modules: names of the modules that were to be loaded.
+    """
+
+    stage: Literal["import", "start-up", "swap"]
+    error: BaseException
+    modules: tuple[str, ...] = ()

@@ -1,0 +1,391 @@
+"""The one story of a reload: plan, load beside the old code, start, swap, drain the old, dispose of it, report.
+
+It knows nothing of ASGI: what an app is and who answers requests is told by the `Stage` that the host gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from types import ModuleType
+from typing import Any, Protocol
+
+from hotsession.events import Change, Failure, LoadFailed, Reloaded
+from hotsession.registry import Overtaken, registry
+from hotsession.reload.adapters import dependents_of
+from hotsession.reload.codebase import Abandoned, Codebase
+from hotsession.reload.feed import ChangeFeed
+from hotsession.reload.generation import Generation
+from hotsession.reload.imports import Importer
+from hotsession.reload.load import Load, wants_main_thread
+from hotsession.reload.ownership import Ownership
+from hotsession.reload.plan import Plan, Scope, make_plan
+from hotsession.reload.report import failed_lines, merged, reloaded_line
+from hotsession.reload.retire import Retirement
+from hotsession.reload.source import SourceCache
+from hotsession.reload.views import Views
+
+logger = logging.getLogger("hotsession.reload")
+
+# One saved file is acted on at once. Several at once, a file that became empty (editors that truncate first), and
+# what follows within this time are a burst, which is over when the files have been quiet for as long.
+_QUIET_SECONDS = 0.05
+
+Outcome = Reloaded | LoadFailed | None
+
+
+class Stage(Protocol):
+    """What the story needs of the host."""
+
+    def dress(self, generation: Generation, module: ModuleType) -> None:
+        """Find the app in the target module and give it, with its lifespan, to the generation."""
+        ...
+
+    def hold(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Let new requests wait during the block."""
+        ...
+
+    def restart(self, why: str) -> None:
+        """Ask for a restart of the process."""
+        ...
+
+
+class Reloader:
+    """Keeps one generation serving and replaces it by the next.
+
+    Args:
+        target: name of the module that holds the app.
+        stage: the host.
+        ownership: tells the user's own files from others.
+        search_path: returns the directories that modules are found in.
+        scope: which modules a change replaces.
+        stop_first: end the old app before the new one starts.
+        drain_timeout: seconds after which what never ends by itself is ended.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        stage: Stage,
+        ownership: Ownership,
+        *,
+        search_path: Callable[[], Iterable[str]],
+        scope: Scope = "changed",
+        stop_first: bool = False,
+        drain_timeout: float = 60.0,
+    ) -> None:
+        self.target = target
+        self.current: Generation | None = None
+        self.failure: LoadFailed | None = None
+        self.feed = ChangeFeed(self._relevant)
+        self._ownership = ownership
+        self._stage = stage
+        self._search_path = search_path
+        self._scope = scope
+        self._stop_first = stop_first
+        self._drain_timeout = drain_timeout
+        self._views = Views()
+        self.retirement = Retirement(drain_timeout, self._views.uncover)
+        self._sources = SourceCache()
+        self._importer: Importer = registry.object("importer", Importer)
+        self._number = 0
+        self._first: Load | None = None
+        self._pending: frozenset[Change] = frozenset()
+        self._in_main_thread = False
+        self._one_at_a_time = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Reloader of {self.target} serving {self.current!r}>"
+
+    # the first generation
+
+    async def load_first(self) -> bool:
+        """Import the first generation in the calling thread, and return whether that worked; `start_first` follows."""
+        plan = Plan((), frozenset({self.target}))
+        load = self._prepare(plan, frozenset())
+        try:
+            load.begin()
+            self._dress(load, load.import_here())
+        except BaseException as error:  # noqa: BLE001  sys.exit() in a module included: the next save may mend it
+            self._roll_back(load)
+            self._report(LoadFailed("import", error, (self.target,)))
+            return False
+        self._first = load
+        return True
+
+    async def start_first(self) -> None:
+        """Start the app of the first generation, and serve it."""
+        load, self._first = self._first, None
+        if load is not None:
+            outcome = await self._take_over(load, None, time.perf_counter())
+            if isinstance(outcome, LoadFailed):
+                self._report(outcome)
+            self._catch_up(load)
+
+    def _catch_up(self, load: Load) -> None:
+        """Act on what was saved after it was read and before anybody watched."""
+        files = [path for path in load.generation.codebase.graph.files.values() if path]
+        self.feed.put(frozenset(map(Change, files)))
+
+    async def stop(self) -> None:
+        """End every generation: the server is about to end."""
+        generation, self.current = self.current, None
+        if generation is not None:
+            with registry.running(generation.number):
+                for handle in reversed(generation.handles.values()):
+                    await handle.dispose()
+            await self.retirement.end(generation, 0.0)
+        await self.retirement.finish()
+
+    # when
+
+    async def follow(self) -> None:
+        """Act on changes for as long as the process lives."""
+        while True:
+            seen_at = await self.feed.wait()
+            changes = self.feed.take()
+            if len(changes) > 1 or any(self._sources.was_emptied(change.path) for change in changes):
+                changes |= await self.feed.settle(_QUIET_SECONDS)
+            await self.act(changes, seen_at)
+
+    async def act(self, changes: frozenset[Change], seen_at: float) -> Outcome:
+        """Try until no newer changes overtake the attempt, then say once what came of it, and return it."""
+        outcome: Outcome = None
+        give_in_at = time.perf_counter() + 2.0  # who writes without a pause gets a report all the same
+        while True:
+            changes |= self._pending
+            attempt = await self._one_attempt(changes, seen_at)
+            if isinstance(attempt, Reloaded):
+                outcome = merged(outcome, attempt) if isinstance(outcome, Reloaded) else attempt
+                changes = self._pending = frozenset()
+            elif isinstance(attempt, LoadFailed):
+                outcome, self._pending = attempt, changes
+            overtaken = isinstance(attempt, Overtaken)
+            if attempt is None or not (await self.feed.quiet(0 if overtaken else _QUIET_SECONDS) or overtaken):
+                break
+            if time.perf_counter() > give_in_at and not overtaken:
+                break
+            changes |= await self.feed.settle(_QUIET_SECONDS)
+            seen_at = time.perf_counter()
+        self._report(outcome)
+        return outcome
+
+    async def _one_attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
+        async with self._one_at_a_time:
+            return await self._attempt(self._plan(changes), seen_at)
+
+    async def reset(self, names: frozenset[str]) -> Outcome:
+        """Drop what is kept under `names`, and load all own modules anew so that nobody holds on to it."""
+        async with self._one_at_a_time:
+            graph = self.current.codebase.graph if self.current else None
+            plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
+            outcome = await self._attempt(plan, time.perf_counter(), names)
+        outcome = None if isinstance(outcome, Overtaken) else outcome
+        self._report(outcome)
+        return outcome
+
+    # what happens
+
+    async def _attempt(self, plan: Plan, seen_at: float, forget: frozenset[str] = frozenset()) -> Outcome | Overtaken:
+        """Make a new generation from the files as they are now and put it in place of the one that serves."""
+        if plan.restart is not None:
+            self._stage.restart(plan.restart)
+        if plan.restart is not None or not plan:
+            return None
+        old, load = self.current, self._prepare(plan, forget)
+        try:
+            load = await self._import(load, plan, forget)
+        except Abandoned:
+            self._roll_back(load)
+            return Overtaken()
+        except asyncio.CancelledError:
+            self._roll_back(load)
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever a module raises, sys.exit() too: a save never ends us
+            self._roll_back(load)
+            return LoadFailed("import", error, tuple(sorted(plan.modules)))
+        if old is not None and load.generation.invalid:
+            self._roll_back(load)
+            self._stage.restart(load.generation.invalid)
+            return None
+        return await self._take_over(load, old, seen_at)
+
+    async def _take_over(self, load: Load, old: Generation | None, seen_at: float) -> Outcome | Overtaken:
+        """Start the app that was loaded, swap, and let the old generation go."""
+        plan = load.plan
+        try:
+            async with self._started(load, old):
+                committed, gone = load.commit()
+                self.current, self.failure = load.generation, None
+        except Overtaken as overtaken:
+            self._roll_back(load)
+            return overtaken
+        except Exception as error:  # noqa: BLE001  it is the user's, and shown
+            self._roll_back(load)
+            return LoadFailed("start-up", error, tuple(sorted(plan.modules)))
+        except BaseException:
+            self._roll_back(load)
+            raise
+        seconds = time.perf_counter() - seen_at
+        services = {} if old is None else old.container.names()
+        failures = await self._hand_on(load, old, plan)
+        return Reloaded(
+            generation=load.generation.number,
+            modules=tuple(dict.fromkeys((*plan.changed, *sorted(plan.modules - set(gone))))),
+            removed=gone,
+            services=services,
+            kept=tuple(name for name in committed.kept if name in registry.entries("value")),
+            sessions=live_sessions(),
+            replaced=committed.replaced,
+            stale=committed.stale,
+            seconds=seconds,
+            failures=failures,
+        )
+
+    async def _import(self, load: Load, plan: Plan, forget: frozenset[str]) -> Load:
+        """Import the new modules, in a thread if they allow it, and find the app; return the load that did it."""
+        if self.current is not None and not self._in_main_thread:
+            watching = asyncio.create_task(self._abandon_when_overtaken(load))
+            try:
+                load.begin()
+                module = await load.import_in_thread()
+                self._dress(load, module)
+            except Exception as error:
+                if not wants_main_thread(error):
+                    raise
+                self._in_main_thread = True
+                logger.info("Modules ask for the main thread (%s): from now on requests wait for the import.", error)
+                self._roll_back(load)
+                load = self._prepare(plan, forget)
+            else:
+                return load
+            finally:
+                watching.cancel()
+        load.begin()
+        self._dress(load, load.import_here())
+        return load
+
+    def _dress(self, load: Load, module: ModuleType) -> None:
+        with load.context():
+            self._stage.dress(load.generation, module)
+
+    async def _abandon_when_overtaken(self, load: Load) -> None:
+        await self.feed.wait()
+        load.generation.codebase.abandoned = True
+
+    @contextlib.asynccontextmanager
+    async def _started(self, load: Load, old: Generation | None) -> AsyncIterator[None]:
+        """Start the new app for the block, which swaps; end it again if the swap does not come about."""
+        generation = load.generation
+        async with contextlib.AsyncExitStack() as stack:
+            if self._stop_first and old is not None:
+                await stack.enter_async_context(self._stage.hold())
+                await self.retirement.end(old, 0.0)
+                stack.push_async_callback(self._bring_back, old)
+            with load.context():
+                await generation.lifespan.start()
+            try:
+                if self.feed:
+                    raise Overtaken
+                yield
+            except BaseException:
+                await generation.lifespan.end()
+                raise
+
+    async def _bring_back(self, old: Generation) -> None:
+        """Start the old app again if it still is the one that has to serve."""
+        if self.current is old:
+            with registry.running(old.number):
+                await old.lifespan.start()
+
+    async def _hand_on(self, load: Load, old: Generation | None, plan: Plan) -> tuple[Failure, ...]:
+        """Dispose of the replaced modules, tell the new ones that they are in place, and let the old generation go."""
+        failures: list[Failure] = []
+        if old is not None:
+            with registry.running(old.number):
+                for name, handle in reversed(old.handles.items()):
+                    if name in plan.modules:
+                        failures += await handle.dispose()
+        load.finish()
+        with registry.running(load.generation.number):
+            for name, handle in list(load.generation.handles.items()):
+                if name in plan.modules:
+                    failures += await handle.reloaded()
+        if old is not None:
+            self.retirement.add(old)
+        return tuple(failures)
+
+    # values
+
+    def _prepare(self, plan: Plan, forget: frozenset[str]) -> Load:
+        self._number += 1
+        old = self.current.codebase if self.current else None
+        modules = dict(old.modules) if old else {}
+        codebase = Codebase(
+            self._ownership,
+            self._sources,
+            old.graph.without(plan.modules) if old else None,
+            carried={name: module for name, module in modules.items() if name not in plan.modules},
+            replaced={name: modules.get(name) for name in plan.modules},
+        )
+        generation = Generation(self._number, codebase, on_invalidate=self._stage.restart, on_reset=self._reset_later)
+        if self.current is not None:
+            carried = {name: each for name, each in self.current.handles.items() if name not in plan.modules}
+            generation.handles.update(carried)
+        return Load(plan, self.target, generation, old, self._importer, self._views, forget)
+
+    def _plan(self, changes: frozenset[Change]) -> Plan:
+        if self.current is None:
+            return Plan((), frozenset({self.target}))
+        also: frozenset[str] = frozenset({self.target} if self._pending else ())
+        while True:
+            plan = make_plan(
+                self.current.codebase.graph,
+                self.target,
+                changes,
+                scope=self._scope,
+                search_path=self._search_path(),
+                also=also,
+            )
+            more = dependents_of(plan.modules) - plan.modules if plan.modules else frozenset()
+            if not more:
+                return plan
+            also |= more
+
+    def _relevant(self, changes: frozenset[Change]) -> frozenset[Change]:
+        """What of `changes` is news to the app: not what was read already, nor files that it has nothing to do with."""
+        fresh = frozenset(
+            Change(change.path, "modified") if change.kind == "deleted" and os.path.exists(change.path) else change
+            for change in changes
+            if not self._sources.is_current(change.path)
+        )
+        waiting = self.current is None or self._pending
+        return fresh if fresh and (waiting or self._plan(fresh)) else frozenset()
+
+    def _roll_back(self, load: Load) -> None:
+        load.roll_back()
+        if not self.retirement:
+            self._views.uncover()
+
+    def _report(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Reloaded):
+            logger.info(reloaded_line(replace(outcome, busy=self.retirement.busy())))
+        elif isinstance(outcome, LoadFailed):
+            serving = self.current.number if self.current else None
+            self.failure = outcome
+            logger.error(failed_lines(outcome, self._ownership.owns, serving=serving))
+
+    def _reset_later(self, name: str | None) -> None:
+        """Reset from within the app's own code, which can't wait for its own replacement."""
+        names = frozenset(registry.entries() if name is None else (name,))
+        self._resetting = asyncio.get_running_loop().create_task(self.reset(names), name="hotsession reset")
+
+
+def live_sessions() -> dict[str, Any]:
+    """How many live sessions each session manager has, by its name."""
+    return {name: len(entry.value) for name, entry in registry.entries("sessions").items()}

@@ -1,0 +1,117 @@
+"""What the log says of a reload, in words. Pure."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from hotsession.events import LoadFailed, Reloaded
+
+_MOST_NAMES = 4  # a line names this many and counts the rest
+
+
+def reloaded_line(event: Reloaded) -> str:
+    """The one line about a reload that worked."""
+    parts = [f"Reloaded {_names(event.modules)} in {event.seconds * 1000:.0f} ms"]
+    if event.removed:
+        parts.append(f"removed {_names(event.removed)}")
+    parts.append(_services(event.services))
+    parts.append(_preserved(event))
+    if event.replaced:
+        parts.append(f"built anew: {_names(event.replaced)}")
+    if event.stale:
+        cure = event.stale[0] if len(event.stale) == 1 else "NAME"
+        parts.append(
+            f"{_names(event.stale)} kept although the code that builds it changed: "
+            f"`hotsession reset {cure}` or r + Enter builds it anew"
+        )
+    if event.busy:
+        parts.append(f"old code still has work: {_names(event.busy)}")
+    if event.failures:
+        parts.append(f"failed on the way: {_names([failure.what for failure in event.failures])}")
+    return "; ".join(parts) + "."
+
+
+def _services(services: Mapping[str, int]) -> str:
+    if not services:
+        return "no services were live"
+    named = [f"{name} ×{count}" if count > 1 else name for name, count in services.items()]
+    return f"service cache cleared ({_names(named)})"
+
+
+def _preserved(event: Reloaded) -> str:
+    sessions = [f"{count} in {name!r}" for name, count in event.sessions.items()]
+    preserved = f"sessions preserved ({_names(sessions)})" if sessions else "no sessions yet"
+    return f"{preserved}, kept {_names(event.kept)}" if event.kept else preserved
+
+
+def _names(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+_WHAT_FAILED = {
+    "import": "the new code could not be imported",
+    "start-up": "the new app could not start up",
+    "swap": "the new code could not be put in place",
+}
+
+
+def failed_lines(event: LoadFailed, owns: Callable[[str], bool], *, serving: int | None) -> str:
+    """What the log says of an attempt that failed: what, what goes on, and the error with the user's own frames on top.
+
+    Args:
+        event: what failed.
+        owns: whether a file is the user's own.
+        serving: number of the generation that goes on serving; None when there is none.
+    """
+    goes_on = "Nothing serves yet" if serving is None else "What ran before goes on serving"
+    head = f"Not reloaded: {_WHAT_FAILED[event.stage]}. {goes_on}; the next save tries again."
+    return f"{head}\n{error_text(event.error, owns)}".rstrip()
+
+
+def error_text(error: BaseException, owns: Callable[[str], bool]) -> str:
+    """An error as the user wants to see it: own frames first, the error, then in a line where others raised it.
+
+    Args:
+        error: the exception.
+        owns: whether a file is the user's own.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if owns(frame.filename)]
+    lines = traceback.format_list(own) + traceback.format_exception_only(error)
+    if frames and not own:
+        lines += traceback.format_list(frames[-3:])
+    elif frames and frames[-1] is not own[-1] and not _is_machinery(frames[-1].filename):
+        lines.append(f"  (raised in {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})\n")
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and cause is not error:
+        lines.append("Caused by:\n" + error_text(cause, owns) + "\n")
+    if isinstance(error, SystemExit):
+        lines.append("A module called sys.exit(): under hotsession the process stays.\n")
+    return "".join(lines).rstrip()
+
+
+def _is_machinery(filename: str) -> bool:
+    """Whether frames of this file only say how a module came to be imported."""
+    return filename.startswith("<frozen importlib") or __package__.partition(".")[0] in filename.split("/")
+
+
+def pending_line(names: Sequence[str], number: int, seconds: float) -> str:
+    """What the log says when old code has worked for long after it was replaced."""
+    return f"Generation {number}, replaced {seconds:.0f} s ago, still has work: {_names(names)}."
+
+
+def merged(first: Reloaded, then: Reloaded) -> Reloaded:
+    """Two swaps of one burst as one report."""
+    return replace(
+        then,
+        modules=tuple(dict.fromkeys((*first.modules, *then.modules))),
+        removed=tuple(dict.fromkeys((*first.removed, *then.removed))),
+        services={**first.services, **then.services},
+        replaced=tuple(dict.fromkeys((*first.replaced, *then.replaced))),
+        stale=tuple(dict.fromkeys((*first.stale, *then.stale))),
+        failures=(*first.failures, *then.failures),
+        seconds=first.seconds + then.seconds,
+    )

@@ -1,0 +1,115 @@
+"""How an old generation goes: it finishes its work, what it built is disposed of, its app ends, it is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from hotsession.events import Failure
+from hotsession.registry import registry
+from hotsession.reload.generation import Generation
+from hotsession.reload.report import pending_line
+
+logger = logging.getLogger("hotsession.reload")
+
+# What was told to end and does not is cancelled after this long.
+_GRACE_SECONDS = 5.0
+
+
+class Retirement:
+    """The generations that were replaced and are not gone yet.
+
+    Args:
+        drain_timeout: seconds after which work that never ends by itself (WebSockets, event streams) is ended. Ordinary
+            requests finish however long they take.
+        on_empty: is called when the last of them is gone.
+    """
+
+    def __init__(self, drain_timeout: float, on_empty: Callable[[], None]) -> None:
+        self._drain_timeout = drain_timeout
+        self._on_empty = on_empty
+        self._going: dict[Generation, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Retirement of {len(self._going)} generations>"
+
+    def __bool__(self) -> bool:
+        return bool(self._going)
+
+    def add(self, generation: Generation) -> None:
+        """Let `generation` go in the background."""
+        task = asyncio.create_task(self._go(generation), name=f"hotsession retires generation {generation.number}")
+        self._going[generation] = task
+
+    def busy(self) -> tuple[str, ...]:
+        """What the generations that are going still work on, in words."""
+        return tuple(work.describe() for generation in self._going for work in generation.work)
+
+    async def _go(self, generation: Generation) -> None:
+        try:
+            await self.end(generation, self._drain_timeout)
+        finally:
+            del self._going[generation]
+            if not self._going:
+                self._on_empty()
+
+    async def end(self, generation: Generation, drain_timeout: float) -> tuple[Failure, ...]:
+        """Drain `generation`, dispose of its services in reverse order, end its app; return what failed meanwhile."""
+        started = time.monotonic()
+        await drain(generation, drain_timeout)
+        waited = time.monotonic() - started
+        with registry.running(generation.number):
+            failures = [*await generation.container.dispose()]
+            failure = await end_lifespan(generation)
+        if waited >= drain_timeout:
+            logger.info("Generation %d has finished its work after %.0f s.", generation.number, waited)
+        if holders := generation.holders():
+            logger.warning(
+                "Old code of generation %d still runs: %s. End it in an @hot.on_dispose hook or the app's lifespan.",
+                generation.number,
+                ", ".join(holders),
+            )
+        return (*failures, *([failure] if failure else []))
+
+    async def finish(self) -> None:
+        """Return when all of them are gone."""
+        while self._going:
+            await asyncio.wait(self._going.values())
+
+
+async def drain(generation: Generation, seconds: float) -> None:
+    """Return when `generation` has no work left; after so many seconds end what never ends by itself."""
+    if await _idle(generation, seconds):
+        return
+    names = [work.describe() for work in generation.work]
+    logger.info(pending_line(names, generation.number, seconds))
+    endless = [work for work in generation.work if work.endless]
+    for work in endless:
+        work.finish()
+    if endless and not await _idle(generation, _GRACE_SECONDS):
+        for work in endless:
+            work.cancel()
+    await generation.idle.wait()
+
+
+async def _idle(generation: Generation, seconds: float) -> bool:
+    if generation.idle.is_set():
+        return True
+    try:
+        await asyncio.wait_for(generation.idle.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def end_lifespan(generation: Generation) -> Failure | None:
+    """End the app of `generation`; one that fails is logged, and returned."""
+    try:
+        await generation.lifespan.end()
+    except Exception as error:
+        what = f"the end of the app's lifespan (generation {generation.number})"
+        logger.exception("Failed: %s. The new code serves all the same.", what)
+        return Failure(what, error)
+    return None
