@@ -140,7 +140,7 @@ class Host:
             )
             self._watcher.start()
         await reloader.start_first()
-        self._following = loop.create_task(reloader.follow(), name="hotsession follows changes")
+        self._following = loop.create_task(reloader.follower.follow(), name="hotsession follows changes")
 
     async def _stop(self) -> None:
         if self._watcher is not None:
@@ -179,7 +179,8 @@ class Host:
         reloader = self._reloader
         generation = reloader.current if reloader else None
         if generation is None:
-            return await answer_with_failure(scope, receive, send, reloader and reloader.failure, self._ownership.owns)
+            failure = reloader.failure if reloader else None
+            return await answer_with_failure(scope, receive, send, failure, self._ownership.owns)
         if kind == "websocket":
             work: HTTPExchange | WebSocketConnection = WebSocketConnection(scope, receive, send)
         else:

@@ -6,37 +6,34 @@ It knows nothing of ASGI: what an app is and who answers requests is told by the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
-from hotsession.events import Change, Failure, LoadFailed, Reloaded
-from hotsession.registry import Overtaken, registry
+from hotsession.events import Change, LoadFailed, Reloaded
+from hotsession.registry import Overtaken as NameTaken
+from hotsession.registry import registry
 from hotsession.reload.adapters import dependents_of
 from hotsession.reload.codebase import Abandoned, Codebase
 from hotsession.reload.feed import ChangeFeed
+from hotsession.reload.follow import Follower, Outcome, Overtaken
 from hotsession.reload.generation import Generation
+from hotsession.reload.handover import Handover, dispose_modules
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import Load, wants_main_thread
 from hotsession.reload.ownership import Ownership
 from hotsession.reload.plan import Plan, Scope, make_plan
-from hotsession.reload.report import failed_lines, merged, reloaded_line
+from hotsession.reload.report import failed_lines, reloaded_line
 from hotsession.reload.retire import Retirement
 from hotsession.reload.source import SourceCache
 from hotsession.reload.views import Views
 
 logger = logging.getLogger("hotsession.reload")
-
-# One saved file is acted on at once. Several at once, a file that became empty (editors that truncate first), and
-# what follows within this time are a burst, which is over when the files have been quiet for as long.
-_QUIET_SECONDS = 0.05
-
-Outcome = Reloaded | LoadFailed | None
 
 
 class Stage(Protocol):
@@ -46,7 +43,7 @@ class Stage(Protocol):
         """Find the app in the target module and give it, with its lifespan, to the generation."""
         ...
 
-    def hold(self) -> contextlib.AbstractAsyncContextManager[None]:
+    def hold(self) -> AbstractAsyncContextManager[None]:
         """Let new requests wait during the block."""
         ...
 
@@ -87,15 +84,14 @@ class Reloader:
         self._stage = stage
         self._search_path = search_path
         self._scope = scope
-        self._stop_first = stop_first
-        self._drain_timeout = drain_timeout
         self._views = Views()
         self.retirement = Retirement(drain_timeout, self._views.uncover)
+        self._handover = Handover(stage.hold, self.retirement, stop_first=stop_first)
         self._sources = SourceCache()
         self._importer: Importer = registry.object("importer", Importer)
         self._number = 0
         self._first: Load | None = None
-        self._pending: frozenset[Change] = frozenset()
+        self.follower = Follower(self, self.feed, self._report)
         self._in_main_thread = False
         self._one_at_a_time = asyncio.Lock()
 
@@ -136,62 +132,34 @@ class Reloader:
         """End every generation: the server is about to end."""
         generation, self.current = self.current, None
         if generation is not None:
-            with registry.running(generation.number):
-                for handle in reversed(generation.handles.values()):
-                    await handle.dispose()
+            await dispose_modules(generation)
             await self.retirement.end(generation, 0.0)
         await self.retirement.finish()
 
-    # when
+    # attempts
 
-    async def follow(self) -> None:
-        """Act on changes for as long as the process lives."""
-        while True:
-            seen_at = await self.feed.wait()
-            changes = self.feed.take()
-            if len(changes) > 1 or any(self._sources.was_emptied(change.path) for change in changes):
-                changes |= await self.feed.settle(_QUIET_SECONDS)
-            await self.act(changes, seen_at)
-
-    async def act(self, changes: frozenset[Change], seen_at: float) -> Outcome:
-        """Try until no newer changes overtake the attempt, then say once what came of it, and return it."""
-        outcome: Outcome = None
-        give_in_at = time.perf_counter() + 2.0  # who writes without a pause gets a report all the same
-        while True:
-            changes |= self._pending
-            attempt = await self._one_attempt(changes, seen_at)
-            if isinstance(attempt, Reloaded):
-                outcome = merged(outcome, attempt) if isinstance(outcome, Reloaded) else attempt
-                changes = self._pending = frozenset()
-            elif isinstance(attempt, LoadFailed):
-                outcome, self._pending = attempt, changes
-            overtaken = isinstance(attempt, Overtaken)
-            if attempt is None or not (await self.feed.quiet(0 if overtaken else _QUIET_SECONDS) or overtaken):
-                break
-            if time.perf_counter() > give_in_at and not overtaken:
-                break
-            changes |= await self.feed.settle(_QUIET_SECONDS)
-            seen_at = time.perf_counter()
-        self._report(outcome)
-        return outcome
-
-    async def _one_attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
+    async def attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
+        """Replace what `changes` touch; None when that is nothing, or when the process has to restart for it."""
         async with self._one_at_a_time:
-            return await self._attempt(self._plan(changes), seen_at)
+            return await self._replace(self._plan(changes), seen_at)
+
+    def may_be_half_written(self, change: Change) -> bool:
+        """Whether a file that had content is empty now: some editors truncate before they write."""
+        return self._sources.was_emptied(change.path)
 
     async def reset(self, names: frozenset[str]) -> Outcome:
         """Drop what is kept under `names`, and load all own modules anew so that nobody holds on to it."""
         async with self._one_at_a_time:
             graph = self.current.codebase.graph if self.current else None
             plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
-            outcome = await self._attempt(plan, time.perf_counter(), names)
+            outcome = await self._replace(plan, time.perf_counter(), names)
         outcome = None if isinstance(outcome, Overtaken) else outcome
         self._report(outcome)
         return outcome
 
     # what happens
 
-    async def _attempt(self, plan: Plan, seen_at: float, forget: frozenset[str] = frozenset()) -> Outcome | Overtaken:
+    async def _replace(self, plan: Plan, seen_at: float, forget: frozenset[str] = frozenset()) -> Outcome | Overtaken:
         """Make a new generation from the files as they are now and put it in place of the one that serves."""
         if plan.restart is not None:
             self._stage.restart(plan.restart)
@@ -219,12 +187,14 @@ class Reloader:
         """Start the app that was loaded, swap, and let the old generation go."""
         plan = load.plan
         try:
-            async with self._started(load, old):
+            async with self._handover.started(load, old):
+                if self.feed:
+                    raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None
-        except Overtaken as overtaken:
+        except (Overtaken, NameTaken):
             self._roll_back(load)
-            return overtaken
+            return Overtaken()
         except Exception as error:  # noqa: BLE001  it is the user's, and shown
             self._roll_back(load)
             return LoadFailed("start-up", error, tuple(sorted(plan.modules)))
@@ -233,7 +203,9 @@ class Reloader:
             raise
         seconds = time.perf_counter() - seen_at
         services = {} if old is None else old.container.names()
-        failures = await self._hand_on(load, old, plan)
+        failures = await self._handover.hooks(load, old)
+        if old is not None:
+            self.retirement.add(old)
         return Reloaded(
             generation=load.generation.number,
             modules=tuple(dict.fromkeys((*plan.changed, *sorted(plan.modules - set(gone))))),
@@ -278,48 +250,6 @@ class Reloader:
         await self.feed.wait()
         load.generation.codebase.abandoned = True
 
-    @contextlib.asynccontextmanager
-    async def _started(self, load: Load, old: Generation | None) -> AsyncIterator[None]:
-        """Start the new app for the block, which swaps; end it again if the swap does not come about."""
-        generation = load.generation
-        async with contextlib.AsyncExitStack() as stack:
-            if self._stop_first and old is not None:
-                await stack.enter_async_context(self._stage.hold())
-                await self.retirement.end(old, 0.0)
-                stack.push_async_callback(self._bring_back, old)
-            with load.context():
-                await generation.lifespan.start()
-            try:
-                if self.feed:
-                    raise Overtaken
-                yield
-            except BaseException:
-                await generation.lifespan.end()
-                raise
-
-    async def _bring_back(self, old: Generation) -> None:
-        """Start the old app again if it still is the one that has to serve."""
-        if self.current is old:
-            with registry.running(old.number):
-                await old.lifespan.start()
-
-    async def _hand_on(self, load: Load, old: Generation | None, plan: Plan) -> tuple[Failure, ...]:
-        """Dispose of the replaced modules, tell the new ones that they are in place, and let the old generation go."""
-        failures: list[Failure] = []
-        if old is not None:
-            with registry.running(old.number):
-                for name, handle in reversed(old.handles.items()):
-                    if name in plan.modules:
-                        failures += await handle.dispose()
-        load.finish()
-        with registry.running(load.generation.number):
-            for name, handle in list(load.generation.handles.items()):
-                if name in plan.modules:
-                    failures += await handle.reloaded()
-        if old is not None:
-            self.retirement.add(old)
-        return tuple(failures)
-
     # values
 
     def _prepare(self, plan: Plan, forget: frozenset[str]) -> Load:
@@ -342,7 +272,7 @@ class Reloader:
     def _plan(self, changes: frozenset[Change]) -> Plan:
         if self.current is None:
             return Plan((), frozenset({self.target}))
-        also: frozenset[str] = frozenset({self.target} if self._pending else ())
+        also: frozenset[str] = frozenset({self.target} if self.follower.pending else ())
         while True:
             plan = make_plan(
                 self.current.codebase.graph,
@@ -364,7 +294,7 @@ class Reloader:
             for change in changes
             if not self._sources.is_current(change.path)
         )
-        waiting = self.current is None or self._pending
+        waiting = self.current is None or self.follower.pending
         return fresh if fresh and (waiting or self._plan(fresh)) else frozenset()
 
     def _roll_back(self, load: Load) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from hotsession.container import Container
 from hotsession.handles import ModuleHandle
-from hotsession.reload.codebase import Codebase, loader_of
+from hotsession.reload.codebase import Codebase
+from hotsession.reload.loader import loader_of
 
 
 class Work(Protocol):

@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, ModuleType
 from typing import Any
 
-from hotsession.reload.codebase import Codebase, OwnFinder, OwnLoader, import_foreign, loader_of
+from hotsession.reload.codebase import Codebase
+from hotsession.reload.loader import OwnFinder, OwnLoader, import_foreign, loader_of
 from hotsession.reload.views import codebase_in_load
 
 
@@ -94,7 +95,7 @@ class Importer:
         return import_module
 
     def import_module(self, name: str, package: str | None, globals: Mapping[str, object]) -> ModuleType:
-        """Import a module by name, by the rules of `importlib.import_module`, for the caller whose globals these are."""
+        """Import a module by name, by the rules of `importlib.import_module`, for code whose globals these are."""
         loading = codebase_in_load()
         loader = loader_of(globals)
         if loading is None and loader is None:

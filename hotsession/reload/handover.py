@@ -1,0 +1,115 @@
+"""From the old app to the new: which of them starts and ends first, and the hooks of the modules that change places."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from hotsession.events import Failure
+from hotsession.registry import registry
+from hotsession.reload.generation import Generation
+from hotsession.reload.load import Load
+from hotsession.reload.retire import Retirement, end_lifespan
+
+logger = logging.getLogger("hotsession.reload")
+
+
+class Handover:
+    """Starts the app of a load and hands on to it what the old one leaves.
+
+    Args:
+        hold: lets new requests wait during a block.
+        retirement: ends old generations.
+        stop_first: the old app ends before the new one starts, for what can't exist twice.
+    """
+
+    def __init__(
+        self,
+        hold: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+        retirement: Retirement,
+        *,
+        stop_first: bool,
+    ) -> None:
+        self._hold = hold
+        self._retirement = retirement
+        self._stop_first = stop_first
+
+    @contextlib.asynccontextmanager
+    async def started(self, load: Load, old: Generation | None) -> AsyncIterator[None]:
+        """Start the new app for the block, which swaps. If it raises the new app ends, and the old one serves on.
+
+        Args:
+            load: what was imported.
+            old: the generation that serves; None the first time.
+        """
+        if not self._stop_first or old is None:
+            async with _running(load):
+                yield
+            return
+        async with self._hold():
+            await self._retirement.end(old, 0.0)
+            try:
+                async with _running(load):
+                    yield
+            except BaseException:
+                await _bring_back(old)
+                raise
+
+    async def hooks(self, load: Load, old: Generation | None) -> tuple[Failure, ...]:
+        """Dispose of the modules that were replaced, tell the new ones they are in place, and return what failed.
+
+        Args:
+            load: what was swapped in.
+            old: the generation before; the first one's modules are not told.
+        """
+        if old is None:
+            load.finish()
+            return ()
+        failures = await dispose_modules(old, load.plan.modules)
+        load.finish()
+        with registry.running(load.generation.number):
+            for name, handle in list(load.generation.handles.items()):
+                if name in load.plan.modules:
+                    failures += tuple(await handle.reloaded())
+        return failures
+
+
+@contextlib.asynccontextmanager
+async def _running(load: Load) -> AsyncIterator[None]:
+    """Start the new app for the block; end it again if the block raises."""
+    with load.context():
+        await load.generation.lifespan.start()
+    try:
+        yield
+    except BaseException:
+        await end_lifespan(load.generation)
+        raise
+
+
+async def _bring_back(old: Generation) -> None:
+    """Start the old app again, because the one that was to replace it did not start."""
+    try:
+        with registry.running(old.number):
+            await old.lifespan.start()
+    except Exception:
+        logger.exception(
+            "The old app, started again because the new one failed, failed as well; it serves all the same."
+        )
+    else:
+        logger.info("The old app was started again.")
+
+
+async def dispose_modules(generation: Generation, names: frozenset[str] | None = None) -> tuple[Failure, ...]:
+    """Run the `on_dispose` hooks of a generation's modules, the latest first, and return what failed.
+
+    Args:
+        generation: whose modules.
+        names: which of them; all when left out.
+    """
+    failures: list[Failure] = []
+    with registry.running(generation.number):
+        for name, handle in reversed(generation.handles.items()):
+            if names is None or name in names:
+                failures += await handle.dispose()
+    return tuple(failures)
