@@ -18,9 +18,9 @@ def as_asgi3(app: Any, interface: Interface = "auto") -> App:
         interface: which of them it is; ``"auto"`` tells ASGI 2 from 3.
     """
     if interface == "wsgi":
-        from uvicorn.middleware import wsgi
+        from uvicorn.middleware.wsgi import WSGIMiddleware  # type: ignore[attr-defined]  # what uvicorn uses itself
 
-        return cast("App", wsgi.WSGIMiddleware(app))
+        return cast("App", WSGIMiddleware(app))
     if interface == "asgi2" or (interface == "auto" and not _is_asgi3(app)):
         from uvicorn.middleware.asgi2 import ASGI2Middleware
 

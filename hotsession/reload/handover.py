@@ -94,7 +94,7 @@ async def _bring_back(old: Generation) -> None:
             await old.lifespan.start()
     except Exception:
         logger.exception(
-            "The old app, started again because the new one failed, failed as well; it serves all the same."
+            "The new app failed, and so did the old one when it was started again; it serves all the same."
         )
     else:
         logger.info("The old app was started again.")
