@@ -1,0 +1,17 @@
+"""``python3 -m tests``: set everything up and run all tests; arguments go to pytest."""
+
+import os
+import sys
+
+from examples.bootstrap import ROOT, become, environment
+
+
+def main() -> None:
+    """Run pytest in the project's own virtual environment."""
+    python = environment("dev")
+    os.chdir(str(ROOT))
+    become(str(python), "-m", "pytest", *sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
