@@ -106,9 +106,18 @@ class Host:
         Returns:
             False when the code is broken: then requests are answered with 503 until a save mends it.
         """
+        self._reloader = self._new_reloader()
+        return await self._reloader.load_first()
+
+    def hold_off(self, why: str) -> None:
+        """Import nothing before a file changes, and answer with `why` until then: the code brought the process down."""
+        self._reloader = self._new_reloader()
+        self._reloader.hold_off(why)
+
+    def _new_reloader(self) -> Reloader:
         if str(self.target.root) not in sys.path:
             sys.path.insert(0, str(self.target.root))
-        self._reloader = Reloader(
+        return Reloader(
             self.target.module,
             self,
             self._ownership,
@@ -117,7 +126,6 @@ class Host:
             stop_first=self.options.handover == "stop-first",
             drain_timeout=self.options.drain_timeout,
         )
-        return await self._reloader.load_first()
 
     async def _start(self) -> None:
         """Watch, and start the app's lifespan; what fails is shown, and mended by a save."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
+from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.registry import Overtaken as NameTaken
 from hotsession.registry import registry
@@ -113,6 +114,10 @@ class Reloader:
             return False
         self._first = load
         return True
+
+    def hold_off(self, why: str) -> None:
+        """Instead of importing the first generation, wait for a change, because of `why`."""
+        self._report(LoadFailed("import", ReloadError(why), (self.target,)))
 
     async def start_first(self) -> None:
         """Start the app of the first generation, and serve it."""
