@@ -16,6 +16,7 @@
     │   └── ServiceConflict          other configuration for a live key
     ├── ConfigurationError           options or calls that contradict each other
     ├── TargetError                  what `hotsession run` was given leads to no ASGI app
+    ├── ControlError                 a running dev server that can't be found or refuses
     └── ReloadError                  a load that failed; what ran before goes on
 
 Every message says what happened, with the value, and what to do next; the data are attributes.
@@ -116,6 +117,10 @@ class ConfigurationError(HotsessionError):
 
 class TargetError(HotsessionError):
     """What `hotsession run` was given leads to no ASGI app."""
+
+
+class ControlError(HotsessionError):
+    """A running dev server can't be found, does not answer, or refuses."""
 
 
 class ReloadError(HotsessionError):

@@ -1,0 +1,37 @@
+"""Lets the lines of the logger ``hotsession`` look like uvicorn's and go where uvicorn's go."""
+
+from __future__ import annotations
+
+import logging
+
+
+def follow_uvicorn() -> None:
+    """Give the logger ``hotsession`` the handlers and the level of uvicorn's, as ``--log-config`` and so on left them.
+
+    To be called after `uvicorn.Config` was made, which configures logging. A logging configuration of the user's that
+    names ``hotsession`` itself stays as it is.
+    """
+    ours, theirs = logging.getLogger("hotsession"), logging.getLogger("uvicorn.error")
+    if ours.handlers or ours.level:
+        return
+    ours.setLevel(theirs.getEffectiveLevel())
+    ours.propagate = _reaches_root(theirs)
+    ours.handlers = _handlers_below_root(theirs)
+
+
+def _line_up(logger: logging.Logger) -> list[logging.Logger]:
+    """The logger and those above it that see its records."""
+    found = [logger]
+    while logger.propagate and logger.parent is not None:
+        logger = logger.parent
+        found.append(logger)
+    return found
+
+
+def _reaches_root(logger: logging.Logger) -> bool:
+    return _line_up(logger)[-1] is logging.getLogger()
+
+
+def _handlers_below_root(logger: logging.Logger) -> list[logging.Handler]:
+    root = logging.getLogger()
+    return [handler for each in _line_up(logger) if each is not root for handler in each.handlers]

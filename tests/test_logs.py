@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import logging
+import logging.config
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from hotsession.logs import follow_uvicorn
+
+NAMES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "hotsession")
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """Put the loggers back as they were."""
+    found = {name: logging.getLogger(name) for name in NAMES}
+    before = {name: (each.level, each.handlers[:], each.propagate) for name, each in found.items()}
+    yield
+    for name, (level, handlers, propagate) in before.items():
+        found[name].setLevel(level)
+        found[name].handlers[:] = handlers
+        found[name].propagate = propagate
+
+
+def configure(**options: Any) -> logging.Logger:
+    """Let uvicorn configure logging, and ours follow."""
+    uvicorn.Config("main:app", **options)
+    follow_uvicorn()
+    return logging.getLogger("hotsession")
+
+
+def test_lines_look_like_uvicorns(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same prefix, on the same stream, once."""
+    configure(use_colors=False).info("Kept %d sessions", 3)
+    assert capsys.readouterr().err == "INFO:     Kept 3 sessions\n"
+
+
+def test_colours_follow_uvicorns(capsys: pytest.CaptureFixture[str]) -> None:
+    """--use-colors counts for our lines too."""
+    configure(use_colors=True).warning("careful")
+    assert "\x1b[33mWARNING\x1b[0m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("warning", ["WARNING"]), ("debug", ["DEBUG", "WARNING"]), (None, ["WARNING"])]
+)
+def test_the_level_follows_uvicorns(level: str | None, shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--log-level counts for our lines too."""
+    logger = configure(log_level=level, use_colors=False)
+    logger.debug("detail")
+    logger.warning("careful")
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == shown
+
+
+def test_a_log_config_that_sends_uvicorn_to_the_root_sends_us_there(tmp_path: Path) -> None:
+    """With a --log-config of the user's our lines go where uvicorn's go."""
+    log = tmp_path / "log"
+    config = tmp_path / "log.json"
+    config.write_text(
+        '{"version": 1, "disable_existing_loggers": false, "handlers": {"file": {"class": "logging.FileHandler", '
+        f'"filename": "{log}"}}}}, "root": {{"handlers": ["file"], "level": "INFO"}}, '
+        '"loggers": {"uvicorn": {"handlers": [], "propagate": true, "level": "INFO"}, '
+        '"uvicorn.error": {"propagate": true, "level": "INFO"}}}'
+    )
+    root = logging.getLogger()
+    configure(log_config=str(config)).info("hello")
+    for each in root.handlers:
+        if isinstance(each, logging.FileHandler):
+            each.close()
+    assert log.read_text() == "hello\n"
+
+
+def test_a_logger_that_the_user_configured_stays_as_it_is() -> None:
+    """A logging configuration that names hotsession is the user's word."""
+    logging.getLogger("hotsession").setLevel(logging.ERROR)
+    assert configure().handlers == []
+    assert configure().level == logging.ERROR
