@@ -59,21 +59,16 @@ class SessionCookie:
         """What in the headers of a request may be one of our tokens, in their order."""
         found: list[bytes] = []
         for name, value in headers:
-            if name == b"cookie" and self._prefix in value:
-                self._collect(value, found)
+            if name == b"cookie":
+                at = value.find(self._prefix)
+                while at != -1 and len(found) < CANDIDATES:
+                    start = at + len(self._prefix)
+                    end = value.find(b";", start)
+                    token = self._signer.unsign(value[start:] if end == -1 else value[start:end])
+                    if token is not None and (at == 0 or value[at - 1] in b"; "):  # else the end of a longer name
+                        found.append(token)
+                    at = value.find(self._prefix, start)
         return found
-
-    def _collect(self, header: bytes, found: list[bytes]) -> None:
-        prefix = self._prefix
-        at = header.find(prefix)
-        while at != -1 and len(found) < CANDIDATES:
-            start = at + len(prefix)
-            if at == 0 or header[at - 1] in b"; ":  # not the end of a longer name
-                end = header.find(b";", start)
-                token = self._signer.unsign((header[start:] if end == -1 else header[start:end]).strip(b' "'))
-                if token is not None:
-                    found.append(token)
-            at = header.find(prefix, start)
 
     def expires_at(self, now: float) -> float | None:
         """When the browser forgets the cookie if it gets it `now`."""

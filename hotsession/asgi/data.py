@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from hotsession.lifecycle.current import visit_of
+from hotsession.lifecycle.current import current, visit_of
 
 
 class SessionData(dict[str, Any]):
@@ -32,7 +32,9 @@ class SessionData(dict[str, Any]):
 
     def mark_accessed(self) -> None:
         """Note that this request read it: the response varies by cookie."""
-        visit = visit_of(self)
+        visit = current.get()
+        if visit is None or visit.data is not self:
+            visit = visit_of(self)
         if visit is None:
             self._own_accessed = True
         else:
@@ -40,7 +42,9 @@ class SessionData(dict[str, Any]):
 
     def mark_modified(self) -> None:
         """Note that this request wrote to it: the session is stored and the cookie sent."""
-        visit = visit_of(self)
+        visit = current.get()
+        if visit is None or visit.data is not self:
+            visit = visit_of(self)
         if visit is None:
             self._own_accessed = self._own_modified = True
         else:
@@ -48,12 +52,12 @@ class SessionData(dict[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         self.mark_accessed()
-        return super().__getitem__(key)
+        return dict.__getitem__(self, key)
 
     def get(self, key: str, default: Any = None, /) -> Any:
         """The value of `key`, or `default`."""
         self.mark_accessed()
-        return super().get(key, default)
+        return dict.get(self, key, default)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.mark_modified()

@@ -89,18 +89,18 @@ class HotSessionMiddleware:
             await self.app(scope, receive, visit.send)
         finally:
             current.reset(token)
-            await visit.finish()
+            if visit.is_unsettled:
+                await visit.finish()
 
     async def _open(self, scope: Scope, send: Send) -> BrowserVisit:
         """The visit of a request: with the session that its cookie opens, or without one."""
         manager = self._manager()
         for token in self._cookie.tokens(scope["headers"]):
-            session = await manager.find_by_token(hash_token(token))
-            if session is not None:
-                if not hasattr(session.data, "mark_accessed"):  # somebody gave the session other data
-                    session.data = SessionData(session.data)
-                    await manager.save(session)
-                return BrowserVisit(manager, self._cookie, token, session, send)
+            record = await manager.find_token(hash_token(token))
+            if record is not None:
+                if not hasattr(record.payload, "mark_accessed"):  # somebody gave the session other data
+                    record = await manager.save_with_token(record, SessionData(record.payload), None)
+                return BrowserVisit(manager, self._cookie, token, record, send)
         return BrowserVisit(manager, self._cookie, None, None, send)
 
     def _manager(self) -> SessionManager:

@@ -12,6 +12,7 @@ from hotsession.asgi.data import SessionData
 from hotsession.errors import InvalidTransition, SessionError, SessionNotFound
 from hotsession.lifecycle.current import Visit, current
 from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.record import Record
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.token import Token, hash_token, new_token
 from hotsession.lifecycle.wording import short
@@ -28,43 +29,25 @@ class BrowserVisit:
     Args:
         manager: of the browsers' sessions.
         cookie: that the token travels in.
-        token: that the browser sent, if it opens `session`.
-        session: the browser's; None if it has none yet.
+        token: that the browser sent, if it opens `record`.
+        record: of the browser's session; None if it has none yet.
         forward: what takes the messages to the client.
     """
 
-    __slots__ = (
-        "_cookie",
-        "_forward",
-        "_manager",
-        "_renewed",
-        "_session",
-        "_started",
-        "_token",
-        "accessed",
-        "data",
-        "modified",
-        "outer",
-        "unsaved",
-    )
+    accessed = modified = unsaved = False  # by what this visit does with the data; unsaved: since it was last stored
+    _started = _renewed = False
+    _session: Session | None = None
 
     def __init__(
-        self,
-        manager: SessionManager,
-        cookie: SessionCookie,
-        token: bytes | None,
-        session: Session | None,
-        forward: Send,
+        self, manager: SessionManager, cookie: SessionCookie, token: bytes | None, record: Record | None, forward: Send
     ) -> None:
         self._manager = manager
         self._cookie = cookie
         self._token = token
-        self._session = session
+        self._record = record
         self._forward = forward
-        self._started = self._renewed = False
         self.outer: Visit | None = current.get()
-        self.data: Any = SessionData() if session is None else session.data
-        self.accessed = self.modified = self.unsaved = False
+        self.data: Any = SessionData() if record is None else record.payload
 
     def __repr__(self) -> str:
         return f"<BrowserVisit cookie={self._cookie.name!r} session={self._session!r}>"
@@ -73,8 +56,8 @@ class BrowserVisit:
     def session(self) -> Session:
         """The browser's session; one with version 0 if it has none yet."""
         if self._session is None:
-            self._session = self._manager.draft(self.data)
-        self._session._renew = self.renew  # not sooner: visit and session then hold each other
+            self._session = Session(self._record or self._manager.draft(self.data), reused=self._record is not None)
+            self._session._renew = self.renew
         return self._session
 
     def renew(self) -> None:
@@ -91,7 +74,7 @@ class BrowserVisit:
         """Pass a message on to the client; the one with the headers takes along what they must say."""
         if not self._started and message["type"] in STARTS:
             self._started = True
-            cookie = await self._store()
+            cookie = await self._store() if self.is_unsettled or self._renewed else None
             if cookie is not None or self.accessed:
                 headers = list(message.get("headers") or ())
                 if self.accessed:
@@ -101,43 +84,61 @@ class BrowserVisit:
                 message = {**message, "headers": headers}  # an app may send one and the same dict to everybody
         await self._forward(message)
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether there may be something to store."""
+        return self.unsaved or self._record is None or self._session is not None
+
     async def finish(self) -> None:
         """Store what was written after the answer began.
 
         Data in memory is stored as it is; for a storage of bytes this is where it is compared and saved.
         """
-        session = self._session
-        if session is None or not session.version:
+        record = self._known()
+        if record is None or not record.version:
             if self.data:
-                await self._save(Token(hash_token(new_token()), self._cookie.expires_at(self._manager.clock())))
+                await self._save(record, self._fresh_token())
                 self._warn_of_no_cookie()
         elif self.unsaved:
-            await (self._save(None) if self.data else self._end())
+            await (self._save(record, None) if self.data else self._end())
 
     async def _store(self) -> bytes | None:
         """Store what was written so far, before the client can know; return the Set-Cookie header that it calls for."""
-        session = self._session
-        if session is None or not session.version:
+        record = self._known()
+        if record is None or not record.version:
             if not self.data:
                 return None
-        elif not session.record.is_live or (self.unsaved and not self.data):
+            token = self._fresh_token()
+        elif not record.is_live or (self.unsaved and not self.data):
             await self._end()
             return None if self._token is None else self._cookie.taking()
-        elif not (self.unsaved or self._renewed) and self._token is not None:
+        elif self._token is None or self._renewed or record.token_hash is None:
+            token = self._fresh_token()
+        elif self.unsaved:
+            token = (record.token_hash, self._cookie.expires_at(self._manager.clock()))
+        else:
             return None
-        if self._token is None or self._renewed:
-            self._token = new_token()
-        token = Token(hash_token(self._token), self._cookie.expires_at(self._manager.clock()))
-        return self._cookie.giving(self._token) if await self._save(token) else None
+        return self._cookie.giving(self._token or b"") if await self._save(record, token) else None
 
-    async def _save(self, token: Token | None) -> bool:
+    def _fresh_token(self) -> Token:
+        self._token = new_token()
+        return hash_token(self._token), self._cookie.expires_at(self._manager.clock())
+
+    def _known(self) -> Record | None:
+        """What is known of the session: by whoever asked for it, else by this visit."""
+        return self._record if self._session is None else self._session.record
+
+    async def _save(self, record: Record | None, token: Token | None) -> bool:
         self.unsaved = False
-        session = self._session or self.session
+        session = self.session if record is None else self._session
         try:
-            await self._manager.save(session, token=token)
+            if session is None and record is not None:
+                self._record = await self._manager.save_with_token(record, self.data, token)
+            elif session is not None:
+                session._record = await self._manager.save_with_token(session.record, session.data, token)
         except (SessionNotFound, InvalidTransition) as error:
             # Another request ended it. Storing it anew would undo a logout, so what was written here goes with it.
-            logger.info("session %s was over before a request could write to it: %s", short(session.id), error)
+            logger.info("a session was over before a request that wrote to it could store that: %s", error)
             return False
         return True
 
@@ -162,7 +163,7 @@ class BrowserVisit:
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
     """Say in the headers of an answer that it depends on the cookie."""
     for at, (name, value) in enumerate(headers):
-        if name.lower() == b"vary":
+        if name == b"vary":
             if b"cookie" not in value.lower():
                 headers[at] = (name, value + b", Cookie")
             return

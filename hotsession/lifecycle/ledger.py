@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from hotsession.lifecycle import wording
-from hotsession.lifecycle.limits import Limits, expiry, needs_touch
-from hotsession.lifecycle.record import Key, Record, can_go, moved
+from hotsession.lifecycle.limits import Limits, expiry
+from hotsession.lifecycle.record import Key, Record, can_go, moved, saved
+from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
 
 logger = logging.getLogger("hotsession")
@@ -40,11 +42,11 @@ class Ledger:
     async def seen(self, record: Record) -> Record | None:
         """Count a reuse of a live record; None if its time is over, which is then noted."""
         now = self.clock()
+        if record.is_settled(now, self.limits):
+            return record
         if record.is_expired(now):
             await self.expire(record, now)
             return None
-        if not needs_touch(record.last_seen_at, now, self.limits):
-            return record
         expires_at = expiry(record.created_at, record.token_expires_at, now, self.limits)
         touched = await self.storage.touch(record.id, now, expires_at)
         return touched if touched is not None and touched.is_live else None
@@ -56,6 +58,29 @@ class Ledger:
             text = wording.lifetime(record, record.created_at)
             logger.info("created session %s of %s, %s", wording.short(record.id), wording.owner(record.key), text)
         return holder
+
+    async def save(self, record: Record, payload: Any, token: Token | None = None) -> Record:
+        """Write the next version of a record and return it; the one with version 0 is added.
+
+        Raises:
+            SessionConflict: somebody else wrote other data since it was read.
+            SessionNotFound, SessionExpired, InvalidTransition: it is gone or over.
+        """
+        while True:
+            now = self.clock()
+            if not record.is_open(now):
+                record = await self.unexpired(record.id) if record.version else record
+                if not record.is_live:
+                    raise wording.forbidden(record, "saved", now, await self.live_ids(record.key))
+            following = saved(record, payload, now, self.limits, token)
+            if record.version == 0:
+                await self.add(following)
+                return following
+            if await self.storage.replace(following):
+                return following
+            version, record = record.version, await self.unexpired(record.id)
+            if record.is_live and record.version != version and record.payload is not payload:
+                raise wording.conflict(record, version, now)
 
     async def unexpired(self, id: str) -> Record:
         """The record with this id, whatever its state.

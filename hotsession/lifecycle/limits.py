@@ -17,10 +17,13 @@ class Limits:
     Args:
         idle_timeout: seconds after the last reuse; None for no such limit.
         max_age: seconds after creation; None for no such limit.
+        touch_every: seconds between two reuses before the second is written down, a hundredth of the idle timeout
+            at most.
     """
 
     idle_timeout: float | None = None
     max_age: float | None = None
+    touch_every: float = TOUCH_EVERY
 
     def changed(self, *, idle_timeout: float | None, max_age: float | None) -> Limits:
         """These limits with what is said now; None says nothing, infinity takes a limit away.
@@ -28,10 +31,9 @@ class Limits:
         Raises:
             ConfigurationError: a limit is not positive.
         """
-        return Limits(
-            _said("idle_timeout", idle_timeout, self.idle_timeout),
-            _said("max_age", max_age, self.max_age),
-        )
+        idle = _said("idle_timeout", idle_timeout, self.idle_timeout)
+        touch_every = TOUCH_EVERY if idle is None else min(TOUCH_EVERY, idle / 100)
+        return Limits(idle, _said("max_age", max_age, self.max_age), touch_every)
 
 
 def _said(name: str, now: float | None, before: float | None) -> float | None:
@@ -50,9 +52,3 @@ def expiry(created_at: float, token_expires_at: float | None, seen_at: float, li
     if limits.idle_timeout is not None and (earliest is None or seen_at + limits.idle_timeout < earliest):
         earliest = seen_at + limits.idle_timeout
     return earliest
-
-
-def needs_touch(last_seen_at: float, now: float, limits: Limits) -> bool:
-    """Whether a reuse at `now` is worth noting: after a second, or a hundredth of a shorter idle timeout."""
-    unnoted = now - last_seen_at
-    return unnoted >= TOUCH_EVERY or (limits.idle_timeout is not None and unnoted >= limits.idle_timeout / 100)

@@ -10,7 +10,7 @@ import builtins
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from hotsession.errors import ConfigurationError
@@ -19,7 +19,7 @@ from hotsession.lifecycle.beginning import DataSource, first_data
 from hotsession.lifecycle.current import current_session
 from hotsession.lifecycle.flight import Flights
 from hotsession.lifecycle.ledger import Ledger
-from hotsession.lifecycle.record import NEXT, Key, Record, can_go, checked_key, moved, new_record, saved
+from hotsession.lifecycle.record import NEXT, Key, Record, can_go, checked_key, moved, new_record
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
@@ -181,12 +181,11 @@ class SessionManager:
 
     # changing
 
-    async def save(self, session: Session, *, token: Token | None = None) -> None:
+    async def save(self, session: Session) -> None:
         """Write a session down now; one that is not stored yet is stored.
 
         Args:
             session: what to write: its `data`, and from now on a new version and expiry.
-            token: what the middleware gives the browser.
 
         Raises:
             SessionConflict: somebody else wrote it since it was read. Where callers share the live data, nothing of
@@ -194,22 +193,7 @@ class SessionManager:
             SessionExpired: its time is over.
             InvalidTransition: it is ended.
         """
-        record, now = session.record, self.clock()
-        while True:
-            if record.version and (not record.is_live or record.is_expired(now)):
-                record = await self._ledger.unexpired(record.id)
-            if not record.is_live:
-                raise wording.forbidden(record, "saved", now, await self._ledger.live_ids(record.key))
-            following = saved(record, session.data, now, self._ledger.limits, token)
-            if record.version == 0:
-                await self._ledger.add(following)
-                break
-            if await self.storage.replace(following):
-                break
-            version, record = record.version, await self._ledger.unexpired(record.id)
-            if record.is_live and record.version != version and record.payload is not session.data:
-                raise wording.conflict(record, version, now)
-        session._record = following
+        session._record = await self._ledger.save(session.record, session.data)
 
     async def end(self, session: Session | str, *, reason: str | None = None) -> Session:
         """End a session: it is never reused again, and no cookie opens it.
@@ -242,17 +226,20 @@ class SessionManager:
 
     # what the middleware asks for
 
-    def draft(self, data: Any, renew: Callable[[], None] | None = None) -> Session:
-        """A new session around `data` that is not stored yet; `save` stores it."""
-        record = new_record(secrets.token_hex(16), self.name, None, data, self.clock(), self._ledger.limits)
-        return Session(record, reused=False, renew=renew)
+    def draft(self, data: Any) -> Record:
+        """A new anonymous session around `data` that is not stored yet; saving stores it."""
+        return new_record(secrets.token_hex(16), self.name, None, data, self.clock(), self._ledger.limits)
 
-    async def find_by_token(self, token_hash: bytes, renew: Callable[[], None] | None = None) -> Session | None:
-        """The live session that a browser's token opens, or None."""
+    async def find_token(self, token_hash: bytes) -> Record | None:
+        """The live record that a browser's token opens, or None. It counts as a reuse."""
         record = await self.storage.find_token(self.name, token_hash)
-        if record is None or (record := await self._ledger.seen(record)) is None:
-            return None
-        return Session(record, reused=True, renew=renew)
+        if record is None or record.is_settled(self.clock(), self._ledger.limits):
+            return record
+        return await self._ledger.seen(record)
+
+    def save_with_token(self, record: Record, data: Any, token: Token | None) -> Coroutine[Any, Any, Record]:
+        """Do what `save` does for a browser's session, and note the token that it gets with this answer."""
+        return self._ledger.save(record, data, token)
 
     # the parts
 
@@ -274,7 +261,7 @@ class SessionManager:
                 return session
             session.data.update(await first_data(data))
         else:
-            session = self.draft(await first_data(data))
+            session = Session(self.draft(await first_data(data)), reused=False)
         await self.save(session)
         return session
 

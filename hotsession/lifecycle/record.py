@@ -68,6 +68,14 @@ class Record(NamedTuple):
             return self.status == "expired"
         return self.expires_at is not None and self.expires_at <= now
 
+    def is_open(self, now: float) -> bool:
+        """Whether it is live and its time is not over at `now`."""
+        return self.status in LIVE and (self.expires_at is None or self.expires_at > now)
+
+    def is_settled(self, now: float, limits: Limits) -> bool:
+        """Whether a reuse at `now` leaves it as it is: not expired, and seen a moment ago."""
+        return now - self.last_seen_at < limits.touch_every and (self.expires_at is None or self.expires_at > now)
+
 
 def new_record(id: str, manager: str, key: Key | None, payload: Any, now: float, limits: Limits) -> Record:
     """A session that is not stored yet: version 0."""
@@ -91,15 +99,21 @@ def new_record(id: str, manager: str, key: Key | None, payload: Any, now: float,
 def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token | None = None) -> Record:
     """The next version, with this payload; with another token or token expiry if one is given."""
     token_hash, token_expires_at = token or (record.token_hash, record.token_expires_at)
-    return record._replace(
-        version=record.version + 1,
-        updated_at=now,
-        last_seen_at=now,
-        expires_at=expiry(record.created_at, token_expires_at, now, limits),
-        token_hash=token_hash,
-        token_expires_at=token_expires_at,
-        payload=payload,
-    )
+    return Record(
+        record.id,
+        record.manager,
+        record.key,
+        record.status,
+        record.reason,
+        record.version + 1,
+        record.created_at,
+        now,
+        now,
+        expiry(record.created_at, token_expires_at, now, limits),
+        token_hash,
+        token_expires_at,
+        payload,
+    )  # in full: the hot path of every request that writes, and three times as fast as _replace()
 
 
 def can_go(record: Record, status: str) -> bool:

@@ -28,9 +28,9 @@ class Session:
 
     __slots__ = ("_record", "_renew", "data", "reused")
 
-    def __init__(self, record: Record, *, reused: bool, renew: Callable[[], None] | None = None) -> None:
+    def __init__(self, record: Record, *, reused: bool) -> None:
         self._record = record
-        self._renew = renew
+        self._renew: Callable[[], None] | None = None  # set by the visit of the browser whose session it is
         self.data: Any = record.payload
         self.reused = reused
 

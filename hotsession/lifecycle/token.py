@@ -10,23 +10,14 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from typing import NamedTuple
+from typing import TypeAlias
+
+Token: TypeAlias = tuple[bytes, float | None]
+"""What a storage learns of a token: its hash, and when the browser forgets it (None: when it is closed)."""
 
 TOKEN_BYTES = 24
 TOKEN_LENGTH = 32  # characters of base64
 SIGNATURE_LENGTH = 32
-
-
-class Token(NamedTuple):
-    """What a storage learns of a token.
-
-    Args:
-        hash: `hash_token` of it.
-        expires_at: when the browser forgets it, wall clock in seconds; None for when it is closed.
-    """
-
-    hash: bytes
-    expires_at: float | None
 
 
 def new_token() -> bytes:
