@@ -34,6 +34,8 @@ def _callable(function: Any, above: frozenset[int]) -> str | None:
     above |= {id(function)}
     if isinstance(function, type):
         return f"class {function.__module__}.{function.__qualname__}"
+    if isinstance(function, types.GenericAlias):
+        return f"class {function!r}"
     if isinstance(function, types.FunctionType):
         return _function(function, above)
     if isinstance(function, functools.partial):

@@ -180,14 +180,14 @@ class Registry:
                     f"{name!r} is already kept as a {entry.kind}, and is asked for as a {kind}: "
                     f"use another name, or drop the old one with `hotsession reset {name}`"
                 )
-            resets = changed and reset_on_change and not self._is_outdated
+            resets = changed and reset_on_change and not self.is_outdated
             if changed and transaction:
                 (transaction.replaced if resets else transaction.stale)[name] = None
             return None if resets else entry
 
     @property
-    def _is_outdated(self) -> bool:
-        """Whether the running code is of an old generation that drains: the newer factory is not its own."""
+    def is_outdated(self) -> bool:
+        """Whether the running code is of an old generation that drains: the newest factories are not its own."""
         return self.transaction is None and self._state["scope"].get() not in (0, self._state["current"])
 
     def _add(self, name: str, entry: Any) -> None:
@@ -227,6 +227,13 @@ class Registry:
                 )
             passed.add(needed)
             needed = self._state["waiting"].get(owner[0]) if owner else None
+
+    def find(self, name: str) -> Any:
+        """The entry that the running code finds by this name: in a load its own, else the committed one; or None."""
+        transaction = self.transaction
+        if transaction is not None and (name in transaction.created or name in transaction.forget):
+            return transaction.created.get(name)
+        return self._state["kept"].get(name)
 
     def entries(self, kind: str | None = None) -> dict[str, Any]:
         """The committed entries by name, all or those of one kind, in the order they were made."""

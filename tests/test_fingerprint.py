@@ -52,6 +52,8 @@ SOURCES = [
     "import functools\nf = functools.lru_cache(lambda: 2)",
     "f = dict",
     "f = list",
+    "f = dict[str, int]",
+    "f = dict[str, str]",
     "import time\nf = time.time",
     "import time\nf = time.monotonic",
     "class f: pass",

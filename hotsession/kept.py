@@ -1,0 +1,283 @@
+"""What outlives a reload, as users name it: kept values, storages, session managers, and dropping them on purpose.
+
+One name can be a value, a storage and a session manager at once, so the registry knows the latter two as
+``storage:NAME`` and ``sessions:NAME``. Knows the registry, managers and storages, no host.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal, TypeVar, overload
+
+from hotsession.errors import ConfigurationError
+from hotsession.fingerprint import fingerprint
+from hotsession.lifecycle.limits import Limits
+from hotsession.lifecycle.manager import Reuse, SessionManager
+from hotsession.registry import registry
+from hotsession.storages.base import Storage
+from hotsession.storages.memory import MemoryStorage
+
+T = TypeVar("T")
+
+STORAGE = "storage:"
+SESSIONS = "sessions:"
+
+logger = logging.getLogger("hotsession")
+
+
+def keep(
+    name: str,
+    factory: Callable[[], T],
+    *,
+    restart: Literal["carry", "rebuild"] = "carry",
+    reset_on_change: bool = False,
+) -> T:
+    """Return the value kept under `name`: built once, handed out ever after, also to newer code.
+
+    When the code of the factory changes the old value stays, and the log says so and how to reset it. Made while new
+    code is loaded, a value shows to others when that code is in place; if it never is, the value is dropped.
+
+    Args:
+        name: what the value is called.
+        factory: builds it; takes no arguments. It is called once however many threads ask.
+        restart: ``"carry"`` also takes it across a process restart, pickled; ``"rebuild"`` builds it anew there.
+        reset_on_change: build it anew when the code of the factory changed.
+
+    Raises:
+        ConfigurationError: the name, the factory or an option is of no use.
+        RuntimeError: the factory asks for its own name.
+
+    Example:
+        ``history = hotsession.keep("history", list)``
+    """
+    if name.startswith((STORAGE, SESSIONS)):
+        raise ConfigurationError(f"{name!r} is what storages and session managers are kept as: use another name")
+    if restart not in ("carry", "rebuild"):
+        raise ConfigurationError(f"restart={restart!r}: it is 'carry' or 'rebuild'")
+    _check_factory(name, factory)
+    return _keep(name, factory, fingerprint(factory), restart=restart, reset_on_change=reset_on_change)
+
+
+@overload
+def storage(name: str = "default") -> Storage: ...
+
+
+@overload
+def storage(name: str, factory: Callable[[], T]) -> T: ...
+
+
+@overload
+def storage(*, factory: Callable[[], T]) -> T: ...
+
+
+def storage(name: str = "default", factory: Callable[[], Any] = MemoryStorage) -> Any:
+    """Return the storage kept under `name`: made once, and the same object for every later generation of the code.
+
+    Args:
+        name: what the storage is called.
+        factory: makes it; takes no arguments. Left out, it is whatever is kept by that name, else memory.
+
+    Raises:
+        ConfigurationError: the factory is of no use.
+    """
+    _check_factory(name, factory)
+    # The default says nothing: other modules may ask for a storage by its name alone.
+    code = None if factory is MemoryStorage else fingerprint(factory)
+    return _keep(STORAGE + name, factory, code, kind="storage")
+
+
+def sessions(
+    name: str = "default",
+    *,
+    storage: Storage | None = None,
+    idle_timeout: float | None = None,
+    max_age: float | None = None,
+    reuse: Reuse | None = None,
+) -> SessionManager:
+    """Return the session manager kept under `name`; make it if there is none.
+
+    What is said in a later call counts from then on, what is left out stays as it was. Said while new code is loaded,
+    it counts when that code is in place.
+
+    Args:
+        name: what the manager is called.
+        storage: where its sessions are stored; ``hotsession.storage()`` when left out.
+        idle_timeout: seconds after its last reuse when a session expires; ``float("inf")`` takes the limit away.
+        max_age: seconds after its creation when a session expires, likewise.
+        reuse: whether `get_or_create` hands out the live session of a key, or a function of the key that says so. At
+            first it does.
+
+    Raises:
+        ConfigurationError: the manager has another storage, or a limit is not positive.
+    """
+    entry = registry.find(SESSIONS + name)
+    if entry is None:
+        make = partial(_make_manager, name, storage, idle_timeout, max_age, reuse)
+        manager: SessionManager = registry.keep(SESSIONS + name, make, kind="sessions")
+    else:
+        manager = entry.value
+    if storage is not None and storage is not manager.storage:
+        _check_storage(manager, storage)
+    if entry is not None and not (idle_timeout is max_age is reuse is None):
+        _configure(manager, idle_timeout, max_age, reuse)
+    return manager
+
+
+def reset(name: str | None = None) -> tuple[str, ...]:
+    """Drop kept state on purpose: what is kept under `name`, or everything.
+
+    Under `hotsession run` all modules are then loaded anew, because they hold what they kept; the values are dropped
+    when the new code is in place. Elsewhere they are dropped at once: the next `keep` builds them anew, while modules
+    that hold an old value go on with it until they are loaded again. Storages are emptied, so who holds one sees it.
+
+    Args:
+        name: what was kept, also as ``storage:NAME`` or ``sessions:NAME``.
+
+    Returns:
+        The names that are dropped.
+
+    Raises:
+        ConfigurationError: nothing goes by that name, or the calling module is just being loaded.
+    """
+    if registry.transaction is not None:
+        raise ConfigurationError("reset() in code that is just being loaded would reset at every load: call it later")
+    names = names_for(name)
+    request = getattr(registry.scope, "request_reset", None)
+    if request is not None:
+        request(name)
+        return names
+    empty = emptier(names)
+    for each in names:
+        registry.drop(each)
+    empty()
+    return names
+
+
+def flush() -> int:
+    """Write the snapshot now, and return how many entries were written.
+
+    This process keeps no snapshot: what is kept lives as long as the process, nothing is written, and this returns 0.
+    """
+    return 0
+
+
+def names_for(name: str | None) -> tuple[str, ...]:
+    """The registry's names for what users call `name`: a value, a storage and a manager may share it; None is for all.
+
+    Raises:
+        ConfigurationError: nothing goes by that name.
+    """
+    known = tuple(registry.entries())
+    found = tuple(each for each in known if name in (None, each) or each in (f"{STORAGE}{name}", f"{SESSIONS}{name}"))
+    if not found and name is not None:
+        raise ConfigurationError(f"nothing is kept as {name!r}; kept are: {', '.join(known) or 'no names yet'}")
+    return found
+
+
+def emptier(names: Iterable[str]) -> Callable[[], None]:
+    """What empties, where they are, the storages among `names` and of others' storages what belongs to managers in it.
+
+    Made before the names are dropped and called when they are: who still holds one of them sees it empty.
+    """
+    calls: list[tuple[str, Callable[[], object]]] = []
+    for name in names:
+        value = registry.entries()[name].value
+        held, arguments = (value.storage, (value.name,)) if name.startswith(SESSIONS) else (value, ())
+        if name.startswith((STORAGE, SESSIONS)) and callable(getattr(held, "clear", None)):
+            calls.append((name, partial(held.clear, *arguments)))
+
+    def empty() -> None:
+        for name, clear in calls:
+            try:
+                clear()
+            except Exception:
+                logger.exception("%s could not be emptied", name)
+
+    return empty
+
+
+def _keep(name: str, factory: Callable[[], T], code: str | None, *, reset_on_change: bool = False, **options: Any) -> T:
+    before = registry.find(name)
+    value: T = registry.keep(name, factory, fingerprint=code, reset_on_change=reset_on_change, **options)
+    if before is not None and code not in (None, before.fingerprint):
+        _say_that_code_changed(name, code, is_reset=registry.find(name) is not before)
+    return value
+
+
+def _say_that_code_changed(name: str, code: str | None, *, is_reset: bool) -> None:
+    """Log it once per change, where no load does: at a swap the report says it."""
+    if registry.transaction is not None or registry.is_outdated:
+        return
+    told: set[tuple[str, str | None]] = registry.object("told of changed factories", set)
+    if is_reset:
+        logger.info("%s was built anew: the code that builds it changed.", name)
+    elif (name, code) not in told:
+        told.add((name, code))
+        logger.info(
+            "%s was kept although the code that builds it changed: hotsession.reset(%r) builds it anew.", name, name
+        )
+
+
+def _check_factory(name: str, factory: Callable[[], object]) -> None:
+    if not callable(factory):
+        raise ConfigurationError(f"{name!r} needs a function that builds it, and got {factory!r}")
+    if inspect.iscoroutinefunction(factory):
+        raise ConfigurationError(
+            f"the factory of {name!r} is a coroutine function: keep what needs no event loop, and connect at first use"
+        )
+
+
+def _make_manager(
+    name: str, given: Storage | None, idle_timeout: float | None, max_age: float | None, reuse: Reuse | None
+) -> SessionManager:
+    _given_in()[name] = _generation() if given is not None else 0
+    return SessionManager(
+        name,
+        storage=storage() if given is None else given,
+        idle_timeout=idle_timeout,
+        max_age=max_age,
+        reuse=True if reuse is None else reuse,
+    )
+
+
+def _check_storage(manager: SessionManager, given: Storage) -> None:
+    """Refuse another storage, unless it is what reloaded code made anew in the place where it made the first one."""
+    generation = _generation()
+    if 0 < _given_in().get(manager.name, 0) < generation and type(given).__name__ == type(manager.storage).__name__:
+        told: set[tuple[str, int]] = registry.object("told of new storages", set)
+        if (manager.name, generation) not in told:
+            told.add((manager.name, generation))
+            logger.warning(
+                "The sessions %r stay in the storage that they had before the reload, and not in the new one that the "
+                "code made: make it with hotsession.storage(%r), which outlives reloads.",
+                manager.name,
+                manager.name,
+            )
+        return
+    raise ConfigurationError(
+        f"the sessions {manager.name!r} are in {manager.storage!r}, and {given!r} is another storage: give the same "
+        f"one each time, for example hotsession.storage({manager.name!r}), which outlives reloads; or use another name"
+    )
+
+
+def _given_in() -> dict[str, int]:
+    """In which generation of the code a manager was given its storage; 0 where it was given none."""
+    found: dict[str, int] = registry.object("storages given in", dict)
+    return found
+
+
+def _generation() -> int:
+    return int(getattr(registry.scope, "number", 0))
+
+
+def _configure(manager: SessionManager, idle_timeout: float | None, max_age: float | None, reuse: Reuse | None) -> None:
+    Limits().changed(idle_timeout=idle_timeout, max_age=max_age)  # raises here what is wrong with them
+    configure = partial(manager.configure, idle_timeout=idle_timeout, max_age=max_age, reuse=reuse)
+    transaction = registry.transaction
+    if transaction is None:
+        configure()
+    else:
+        transaction.on_commit.append(configure)
