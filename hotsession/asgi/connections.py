@@ -7,12 +7,9 @@ Here is the place for carrying connections over to the next generation: the app 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from starlette.types import Message, Receive, Scope, Send
 
 # WebSocket close code "Service Restart": the client may come back at once.
 # (https://www.iana.org/assignments/websocket/websocket.xhtml)
@@ -32,7 +29,7 @@ class HTTPExchange:
 
     __slots__ = ("_done", "_ended", "_receive", "_scope", "_send", "_task", "close", "endless")
 
-    def __init__(self, scope: Message, receive: Receive, send: Send, *, close: bool = False) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         self.close = close
         self.endless = False
         self._scope = scope
@@ -102,7 +99,7 @@ class WebSocketConnection:
     endless = True
     close = False
 
-    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send

@@ -12,14 +12,16 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from hotsession.asgi.connections import SERVICE_RESTART, Message, Receive, Send
+from starlette.types import Receive, Scope, Send
+
+from hotsession.asgi.connections import SERVICE_RESTART
 from hotsession.asgi.locality import is_local
 from hotsession.events import LoadFailed
 from hotsession.reload.report import error_text
 
 
 async def answer_with_failure(
-    scope: Message, receive: Receive, send: Send, failure: LoadFailed | None, owns: Callable[[str], bool]
+    scope: Scope, receive: Receive, send: Send, failure: LoadFailed | None, owns: Callable[[str], bool]
 ) -> None:
     """Answer a request that no app can answer.
 
@@ -42,7 +44,7 @@ async def answer_with_failure(
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def _body(scope: Message, failure: LoadFailed | None, owns: Callable[[str], bool]) -> tuple[bytes, bytes]:
+def _body(scope: Scope, failure: LoadFailed | None, owns: Callable[[str], bool]) -> tuple[bytes, bytes]:
     """The body and its content type, by who asks."""
     if not is_local(scope):
         return b"", b""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -13,7 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from hotsession.asgi.connections import HTTPExchange, Message, Receive, Send, WebSocketConnection
+from starlette.types import Receive, Scope, Send
+
+from hotsession.asgi.connections import HTTPExchange, WebSocketConnection
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
@@ -98,6 +101,12 @@ class Host:
         """The directories that are watched."""
         return self._ownership.roots if self.options.watch else ()
 
+    @property
+    def generation(self) -> int | None:
+        """The number of the generation that serves; None when none does."""
+        current = self._reloader.current if self._reloader else None
+        return current.number if current else None
+
     # life
 
     async def load(self) -> bool:
@@ -174,7 +183,7 @@ class Host:
 
     # requests
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, connection or lifespan with the generation that serves when it comes in."""
         kind = scope["type"]
         if kind == "lifespan":
@@ -196,7 +205,7 @@ class Host:
         await self._run(generation, work, scope)
         return None
 
-    async def _run(self, generation: Generation, work: HTTPExchange | WebSocketConnection, scope: Message) -> None:
+    async def _run(self, generation: Generation, work: HTTPExchange | WebSocketConnection, scope: Scope) -> None:
         generation.begin(work)
         self._work.add(work)
         self._idle.clear()
@@ -248,6 +257,12 @@ class Host:
             logger.warning("A restart is needed: %s. Restart the server by hand; the old code goes on serving.", why)
         else:
             self._on_restart(why)
+
+    async def act(self, changes: frozenset[Change]) -> Reloaded | LoadFailed | None:
+        """Act on changes that another than the watcher saw, and return what came of it; None when they mean nothing."""
+        if self._reloader is None:
+            return None
+        return await self._reloader.follower.act(changes, time.perf_counter(), quiet=0)
 
     async def reset(self, name: str | None) -> str:
         """Drop what is kept under `name`, or everything, and return a line that says what came of it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
 from urllib.parse import urlsplit
+
+from starlette.types import Scope
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def is_local(scope: dict[str, Any]) -> bool:
+def is_local(scope: Scope) -> bool:
     """Whether a request comes from this machine and was meant for it.
 
     The client's address alone is not enough: a page of another site can let a browser on this machine ask (DNS

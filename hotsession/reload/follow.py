@@ -72,12 +72,13 @@ class Follower:
                 changes |= await self._feed.settle(QUIET_SECONDS)
             await self.act(changes, seen_at)
 
-    async def act(self, changes: frozenset[Change], seen_at: float) -> Outcome:
+    async def act(self, changes: frozenset[Change], seen_at: float, *, quiet: float = QUIET_SECONDS) -> Outcome:
         """Try until the files are quiet and nothing overtakes the attempt; report once what came of it.
 
         Args:
             changes: what is known to have changed.
             seen_at: when the first of it was seen, by the clock.
+            quiet: seconds without a change after which nothing more is expected.
         """
         outcome: Outcome = None
         end = self._clock() + _LONGEST_BURST_SECONDS
@@ -89,15 +90,15 @@ class Follower:
                 changes = self.pending = frozenset()
             elif isinstance(attempt, LoadFailed):
                 outcome, self.pending = attempt, changes
-            if attempt is None or not await self._goes_on(attempt, end):
+            if attempt is None or not await self._goes_on(attempt, end, quiet):
                 break
-            changes |= await self._feed.settle(QUIET_SECONDS)
+            changes |= await self._feed.settle(quiet)
             seen_at = self._clock()
         self._report(outcome)
         return outcome
 
-    async def _goes_on(self, attempt: Reloaded | LoadFailed | Overtaken, end: float) -> bool:
+    async def _goes_on(self, attempt: Reloaded | LoadFailed | Overtaken, end: float, quiet: float) -> bool:
         """Whether another attempt has to follow: this one was overtaken, or more has changed before it was quiet."""
         if isinstance(attempt, Overtaken):
             return True
-        return await self._feed.quiet(QUIET_SECONDS) and self._clock() < end
+        return await self._feed.quiet(quiet) and self._clock() < end
