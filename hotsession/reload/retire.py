@@ -63,7 +63,7 @@ class Retirement:
         with registry.running(generation.number):
             failures = [*await generation.container.dispose()]
             failure = await end_lifespan(generation)
-        if waited >= drain_timeout:
+        if waited >= max(drain_timeout, 1.0):
             logger.info("Generation %d has finished its work after %.0f s.", generation.number, waited)
         if holders := generation.holders():
             logger.warning(
