@@ -1,0 +1,158 @@
+"""The page of the chat example in a real browser: what somebody sees who edits the planner while chatting with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+
+from tests.e2e.browser import browser, needs_browser
+from tests.e2e.servers import ROOT, Server, copy_project, hotsession_run, uvicorn_reload, wait_until
+
+pytestmark = [pytest.mark.e2e, needs_browser]
+
+
+class Page:
+    """The chat page as its user sees it."""
+
+    def __init__(self, driver: Chrome, server: Server) -> None:
+        self.driver = driver
+        self.server = server
+        self.open()
+
+    def open(self) -> None:
+        self.driver.get(self.server.url)
+        self.wait_for_connection()
+
+    def text(self, selector: str) -> str:
+        # in one step: an element found first could be replaced before it is read
+        found: str = self.driver.execute_script(
+            "return document.querySelector(arguments[0])?.textContent ?? ''", selector
+        )
+        return found
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(each => each.textContent)", selector
+        )
+        return found
+
+    def wait_for_connection(self, other_than: str = "") -> str:
+        state = "#connection[data-state=open]"
+        wait_until(lambda: self.text(state) not in ("", other_than), what=f"a connection other than {other_than!r}")
+        return self.text(state)
+
+    def write(self, text: str) -> None:
+        self.driver.find_element(By.ID, "text").send_keys(text, Keys.ENTER)
+
+    def ask(self, text: str) -> str:
+        """Send a message and return the answer."""
+        answered = len(self.texts("#messages .planner"))
+        self.write(text)
+        wait_until(lambda: len(self.texts("#messages .planner")) > answered, what=f"an answer to {text!r}")
+        return self.texts("#messages .planner p")[-1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    copy_project(ROOT / "examples" / "chat", tmp_path / "project" / "chat")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def server(project: Path) -> Iterator[Server]:
+    with Server(hotsession_run("chat/main.py"), project) as server:
+        yield server
+
+
+@pytest.fixture
+def page(server: Server, tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path / "profile") as driver:
+        yield Page(driver, server)
+
+
+def test_the_page_chats_on_after_a_save(page: Page) -> None:
+    """A save of services.py shows in the next answer; the history is complete, and a line marks the new code."""
+    assert page.ask("Five days in Lisbon for two people") == "Sure! 5 days in Lisbon for 2. What may it cost?"
+    code, connection = page.text("#code"), page.text("#connection")
+    page.server.edit("chat/services.py", 'GREETING = "Sure!"', 'GREETING = "With pleasure!"')
+    page.wait_for_connection(other_than=connection)
+    assert page.text("#code") != code
+    assert page.text("#messages .change") == f"new code: {page.text('#code')}"
+    assert page.ask("900 €").startswith("With pleasure! 5 days in Lisbon for 2, 900 €")
+    assert page.texts("#messages li p") == [message["text"] for message in _history(page)]
+    assert page.text("#count") == "4"
+    assert page.text("#trip") == "5 days in Lisbon for 2, 900 €"
+
+
+def test_the_page_comes_back_to_its_chat(page: Page) -> None:
+    """Loading the page anew shows the chat so far, and the chat goes on."""
+    page.ask("Kyoto")
+    shown = page.texts("#messages p")
+    page.open()
+    assert page.texts("#messages p") == shown
+    assert page.ask("a week") == "Sure! 7 days in Kyoto. What may it cost?"
+
+
+def test_another_api_key_and_a_new_chat(page: Page) -> None:
+    """The switch has another planner go on with the same chat; the button begins an empty one."""
+    page.ask("Two days in Berlin, 500 €")
+    Select(page.driver.find_element(By.ID, "key")).select_by_value("demo-grand")
+    assert "456 €" in page.ask("How much is it?")
+    assert page.text("#service") == "Grand Tours #2, 1 answered"
+    page.driver.find_element(By.ID, "new").click()
+    wait_until(lambda: not page.texts("#messages li"), what="an empty chat")
+    assert page.ask("Rome") == "Sure! Rome it is. For how many days?"
+
+
+def test_a_message_waits_for_the_fix_of_a_planner_that_fails(page: Page) -> None:
+    """A message that the new code fails on is shown as waiting, and answered once when the code is mended."""
+    connection = page.text("#connection")
+    page.server.edit("chat/services.py", "        text = self._reply(", "        text = 1 / 0 or self._reply(")
+    page.wait_for_connection(other_than=connection)
+    page.write("Oslo")
+    page.server.wait_for_line("ZeroDivisionError")
+    assert page.texts("#messages .waiting p") == ["Oslo"]
+    page.server.edit("chat/services.py", "1 / 0 or ", "")
+    wait_until(lambda: page.texts("#messages .planner"), what="the answer")
+    assert page.texts("#messages li:not(.change) p") == ["Oslo", "Sure! Oslo it is. For how many days?"]
+    assert not page.texts("#messages .waiting")
+
+
+def test_the_page_shows_errors_until_the_next_answer(page: Page) -> None:
+    """What the server can't answer is shown as an alert, and goes with the next answer."""
+    page.driver.execute_script("document.querySelector('#key').append(new Option('x', 'stolen', true, true))")
+    page.write("Paris")
+    wait_until(lambda: "no account" in page.text("#error:not([hidden])"), what="the error")
+    Select(page.driver.find_element(By.ID, "key")).select_by_value("demo-thrifty")
+    page.ask("Paris")
+    assert not page.texts("#error:not([hidden])")
+
+
+def test_what_was_written_is_text(page: Page) -> None:
+    """Markup in a message is shown as it was written."""
+    page.ask("To <b>Rome</b>")
+    assert page.texts("#messages .you p") == ["To <b>Rome</b>"]
+
+
+def test_the_page_comes_back_under_a_process_reloader(project: Path, tmp_path: Path) -> None:
+    """Under `uvicorn --reload` the page reconnects to the new process and chats on with it."""
+    with Server(uvicorn_reload("chat.main:app"), project) as server, browser(tmp_path / "profile") as driver:
+        page = Page(driver, server)
+        page.ask("Lisbon")
+        code = page.text("#code")
+        server.edit("chat/services.py", 'GREETING = "Sure!"', 'GREETING = "Reborn!"')
+        wait_until(lambda: page.text("#code") != code, 30, "the new code")
+        page.wait_for_connection()
+        assert page.ask("Porto for 4 days").startswith("Reborn! 4 days in Porto")
+
+
+def _history(page: Page) -> list[dict[str, str]]:
+    cookies = {each["name"]: each["value"] for each in page.driver.get_cookies()}
+    found: list[dict[str, str]] = page.server.get("/api/chat", cookies=cookies).json()["messages"]
+    return found
