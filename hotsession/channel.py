@@ -7,7 +7,8 @@
     accept   serve now                              serving  connections are accepted now
     drain    make room for the next worker          restart  reason: this process can't go on with the code
     stop     times: how often it was asked          quit     the user asked for it at the keyboard
-    reset    id, name: drop kept state              answer   id, text: what became of a reset
+    reset    id, name: drop kept state              ending   no more connections are accepted
+                                                    answer   id, ok, text: what became of a reset
 
 Its end means that the other one is gone. It knows nothing about what the messages do.
 """

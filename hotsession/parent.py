@@ -30,6 +30,8 @@ from hotsession.process import WorkerProcess
 from hotsession.target import Target
 
 FORCE_TIMEOUT = 3.0  # seconds that a worker has after the second Ctrl+C
+DEAF = 1.0  # seconds after which a worker that does not begin to end is named
+AGAIN = "(CTRL+C to force quit)"  # as uvicorn says it
 
 logger = logging.getLogger("hotsession")
 
@@ -100,6 +102,8 @@ class Parent:
                 self._on_ready(worker, message["loaded"])
             case "serving":
                 worker.serving_since = asyncio.get_running_loop().time()
+            case "ending":
+                worker.ending = True
             case "restart" if worker is self._current and not worker.draining:
                 await self._on_restart(worker, message["reason"])
             case "quit":
@@ -249,8 +253,16 @@ class Parent:
         self._stopping.set()
         for worker in self._workers:
             worker.tell("stop", times=max(1, self._interrupts))
+        loop = asyncio.get_running_loop()
         if self._interrupts > 1:
-            asyncio.get_running_loop().call_later(FORCE_TIMEOUT, self._kill)
+            loop.call_later(FORCE_TIMEOUT, self._kill)
+        else:
+            loop.call_later(DEAF, self._name_deaf)
+
+    def _name_deaf(self) -> None:
+        for worker in self._workers:
+            if not worker.ending:
+                logger.warning("The worker [%d] is busy and does not hear that it should end. %s", worker.pid, AGAIN)
 
     def _kill(self) -> None:
         for worker in self._workers:

@@ -39,7 +39,8 @@ class WorkerProcess:
         self.ready = False  # it has imported the app, or can't
         self.held = False  # it was told not to import the app yet
         self.serving_since: float | None = None  # of the loop's clock
-        self.draining = False
+        self.draining = False  # it was told to make room
+        self.ending = False  # it accepts no more connections
         self._process = process
         self._reader = reader
         self._writer = writer

@@ -25,13 +25,14 @@ from uvicorn.config import STARTUP_FAILURE
 from hotsession import terminal
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.channel import CHANNEL, Message, WorkerChannel
+from hotsession.errors import HotsessionError
 from hotsession.keyboard import Keyboard
 from hotsession.logs import follow_uvicorn
 from hotsession.options import RunOptions, run_options
 from hotsession.server import SIGNALS, WorkerServer
 from hotsession.target import Target
 
-ORPHAN_TIMEOUT = 5.0  # seconds that a worker whose parent is gone has to end by itself
+ORPHAN_TIMEOUT = 3.0  # seconds that a worker whose parent is gone has to end by itself
 
 logger = logging.getLogger("hotsession")
 
@@ -109,6 +110,7 @@ class Worker:
 
     def _no_longer_serving(self) -> None:
         self._keyboard.stop()
+        self._channel.send("ending")
 
     # what the parent says
 
@@ -145,6 +147,8 @@ class Worker:
     async def _reset(self, number: int, name: str | None) -> None:
         try:
             ok, text = True, await self._host.reset(name)
+        except HotsessionError as error:
+            ok, text = False, str(error)
         except Exception as error:
             logger.exception("The reset failed")
             ok, text = False, f"the reset failed, the log says more: {error}"
@@ -158,7 +162,7 @@ class Worker:
     # what the user says
 
     async def _reset_by_key(self) -> None:
-        await self._host.reset(None)
+        logger.info("%s", await self._host.reset(None))
 
     async def _quit_by_key(self) -> None:
         self._channel.send("quit")
