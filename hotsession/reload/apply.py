@@ -32,6 +32,7 @@ from hotsession.reload.plan import Plan, Scope, make_plan
 from hotsession.reload.report import failed_lines, reloaded_line
 from hotsession.reload.retire import Retirement
 from hotsession.reload.source import SourceCache
+from hotsession.reload.sweep import Sweeper
 from hotsession.reload.views import Views
 
 logger = logging.getLogger("hotsession.reload")
@@ -86,7 +87,8 @@ class Reloader:
         self._search_path = search_path
         self._scope = scope
         self._views = Views()
-        self.retirement = Retirement(drain_timeout, self._views.uncover)
+        self._sweeper = Sweeper(self._activity)
+        self.retirement = Retirement(drain_timeout, self._when_old_ones_are_gone)
         self._handover = Handover(stage.hold, self.retirement, stop_first=stop_first)
         self._sources = SourceCache()
         self._importer: Importer = registry.object("importer", Importer)
@@ -136,6 +138,7 @@ class Reloader:
     async def stop(self) -> None:
         """End every generation: the server is about to end."""
         generation, self.current = self.current, None
+        self._sweeper.stop()
         if generation is not None:
             await dispose_modules(generation)
             await self.retirement.end(generation, 0.0)
@@ -301,6 +304,16 @@ class Reloader:
         )
         waiting = self.current is None or self.follower.pending
         return fresh if fresh and (waiting or self._plan(fresh)) else frozenset()
+
+    def _when_old_ones_are_gone(self) -> None:
+        self._views.uncover()
+        if self.current is not None:
+            self._sweeper.soon()
+
+    def _activity(self) -> int:
+        """Counts what the app was asked for, and what it still does."""
+        current = self.current
+        return self._number + (current.served + len(current.work) if current else 0)
 
     def _roll_back(self, load: Load) -> None:
         load.roll_back()

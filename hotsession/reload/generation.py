@@ -93,6 +93,7 @@ class Generation:
         self.lifespan: AppLifespan = NoLifespan()
         self.invalid: str | None = None
         self.work: set[Work] = set()
+        self.served = 0  # requests and connections so far
         self.idle = asyncio.Event()
         self.idle.set()
         self._on_invalidate = on_invalidate
@@ -103,6 +104,7 @@ class Generation:
 
     def begin(self, work: Work) -> None:
         """Note that `work` runs on this generation."""
+        self.served += 1
         self.work.add(work)
         self.idle.clear()
 

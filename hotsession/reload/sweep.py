@@ -1,0 +1,54 @@
+"""Collects old generations as garbage soon after they have gone, when it holds up nobody.
+
+Modules, their functions and classes refer to each other in cycles, so an old generation stays in memory until Python's
+own full collection, which can be many saves away. A full collection stops everything for 3 ms in a small app and
+for 40 ms beside large libraries, so it waits for a moment in which nobody asks for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+
+_QUIET_SECONDS = 0.5  # the app is at rest when it was not asked for anything for this long
+_PATIENCE = 20  # looks for such a moment so often, then leaves it to Python's own collector
+
+
+class Sweeper:
+    """Collects garbage once per `soon`, when the app is at rest.
+
+    Args:
+        activity: counts up whenever the app is asked for something.
+        collect: does it.
+    """
+
+    def __init__(self, activity: Callable[[], int], collect: Callable[[], object] = gc.collect) -> None:
+        self._activity = activity
+        self._collect = collect
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Sweeper waiting={self._timer is not None}>"
+
+    def soon(self) -> None:
+        """Collect at the next moment of rest."""
+        self.stop()
+        self._wait(_PATIENCE)
+
+    def stop(self) -> None:
+        """Collect nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, patience: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_QUIET_SECONDS, self._look, self._activity(), patience)
+
+    def _look(self, before: int, patience: int) -> None:
+        self._timer = None
+        if self._activity() == before:
+            self._collect()
+        elif patience > 1:
+            self._wait(patience - 1)
