@@ -7,13 +7,11 @@ All contenders run over the same seconds, each with its own copy of the project;
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from time import perf_counter, sleep
 
-from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available
+from tests.benchmarks.contenders import CONTENDERS, Contender, available, start_all
 from tests.benchmarks.figures import Table, Target, number, parser, show
 from tests.benchmarks.processes import Usage, usage
 from tests.benchmarks.projects import BUILDERS
@@ -24,10 +22,7 @@ OURS = "hotsession"
 def run(project: str, contenders: Sequence[Contender], seconds: float) -> dict[str, Usage]:
     """What each contender uses in one second of doing nothing."""
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        servers = [
-            stack.enter_context(Server(contender, BUILDERS[project](home / contender.name))) for contender in contenders
-        ]
+        servers = start_all(stack, contenders, BUILDERS[project])
         for number_of_save, server in enumerate(servers):
             server.save(f"warm{number_of_save}")  # idle after a reload is what a developer's machine mostly sees
         sleep(5)

@@ -97,6 +97,7 @@ def run(contender: Contender, reloads: int, every: int) -> list[Alive]:
     ):
         client = Client(server.port)
         talker = Talker(server.port)
+        talker.say("A trip to Lisbon")
         found = [settle(client, 0)]
         for turn in range(1, reloads + 1):
             server.save(f"m{turn}")

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import gc
 import random
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import sleep
 
 from tests.benchmarks.client import Client, ask_patiently, wait_for_answer, watch_settling
-from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available
+from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available, start_all
 from tests.benchmarks.figures import Table, Target, middle, number, parser, percentile, ratio, show
 from tests.benchmarks.projects import BUILDERS
 
@@ -63,10 +61,7 @@ def measure(server: Server, result: Result, marker: str, limit: float) -> None:
 def run_project(name: str, contenders: Sequence[Contender], rounds: int, limit: float = 12.0) -> list[Result]:
     """Measure all contenders on one project, in turns."""
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        servers = [
-            stack.enter_context(Server(contender, BUILDERS[name](home / contender.name))) for contender in contenders
-        ]
+        servers = start_all(stack, contenders, BUILDERS[name])
         results = [Result(name, server.contender.name) for server in servers]
         for turn in range(-1, rounds):
             for server, result in zip(servers, results, strict=True):
@@ -116,6 +111,7 @@ def table(results: Sequence[Result]) -> Table:
 def targets(results: Sequence[Result]) -> list[Target]:
     """What is to be reached, as far as it was measured in this run."""
     found = {(result.project, result.contender): result.median for result in results}
+    measured = {result.project for result in results}
     bounds = {"small": 10, "chat": 10, "leaf300": 15, "base300": 100, "heavy": 50}
     ratios = [
         ("small", "uvicorn", 30),
@@ -126,6 +122,7 @@ def targets(results: Sequence[Result]) -> list[Target]:
     made = [
         Target(f"{project}: save to first new answer", bound, found.get((project, OURS)))
         for project, bound in bounds.items()
+        if project in measured
     ]
     made += [
         Target(
@@ -136,6 +133,7 @@ def targets(results: Sequence[Result]) -> list[Target]:
             at_least=True,
         )
         for project, other, bound in ratios
+        if (project, other) in found
     ]
     return made
 

@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -202,8 +203,30 @@ def tree(session: int) -> list[int]:
     return found
 
 
+def start_all(stack: ExitStack, contenders: Iterable[Contender], build: Callable[[Path], Project]) -> list[Server]:
+    """Start each contender on a copy of a project of its own; one that does not come up is named with its last words.
+
+    Args:
+        stack: What stops the servers and removes the copies when it is left.
+        contenders: What to start.
+        build: Writes the project into a directory.
+    """
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    started = []
+    for contender in contenders:
+        try:
+            started.append(stack.enter_context(Server(contender, build(home / contender.name))))
+        except RuntimeError as error:
+            print(error, flush=True)
+    return started
+
+
 def available(names: list[str]) -> list[Contender]:
-    """The contenders of these names that can run here; the others are named with the reason."""
+    """The contenders of these names that can run here; the others are named with the reason.
+
+    From here on a SIGTERM ends the benchmark in order, so that no server is left behind.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = []
     for contender in (CONTENDERS[name] for name in names):
         reason = contender.missing()

@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "chat"
 
 # What is alive is counted in a place that no reloader touches, so that the same figures come from every contender.
 WATCH = '''\
-"""Counts the generations that are alive, for the benchmark."""
+"""Counts what is alive of the generations, for the benchmark."""
 
 import gc
 import os
@@ -21,22 +21,16 @@ import sys
 import weakref
 from pathlib import Path
 
-from starlette.responses import JSONResponse, PlainTextResponse
-
-from . import services
+from starlette.responses import JSONResponse
 
 SEEN = sys.__dict__.setdefault("benchmark_seen", {})
 
 
 def watch(namespace):
-    """Keep weak references to the functions and classes that this module defines."""
+    """Keep weak references to the functions and classes that a module defines."""
     for name, value in list(namespace.items()):
         if getattr(value, "__module__", None) == namespace["__name__"] and hasattr(value, "__qualname__"):
             SEEN.setdefault(f"{namespace['__name__']}.{name}", weakref.WeakSet()).add(value)
-
-
-async def show_marker(request):
-    return PlainTextResponse(services.benchmark_marker())
 
 
 async def show_alive(request):
@@ -44,25 +38,33 @@ async def show_alive(request):
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     alive = {name: len(group) for name, group in SEEN.items()}
     return JSONResponse({"pid": os.getpid(), "rss": pages * os.sysconf("SC_PAGE_SIZE"), "alive": alive})
-
-
-watch(vars(services))
-watch(globals())
 '''
 
 SERVICES_TAIL = """
 
 def benchmark_marker():
     return "@MARKER@"
+
+
+from . import benchmark_watch
+
+benchmark_watch.watch(globals())
 """
 
 MAIN_TAIL = """
 
+from starlette.responses import PlainTextResponse as _Plain
 from starlette.routing import Route as _Route
 
 from . import benchmark_watch
+from .services import benchmark_marker
 
-app.router.routes.insert(0, _Route("/marker", benchmark_watch.show_marker))
+
+async def show_marker(request):
+    return _Plain(benchmark_marker())
+
+
+app.router.routes.insert(0, _Route("/marker", show_marker))
 app.router.routes.insert(0, _Route("/alive", benchmark_watch.show_alive))
 benchmark_watch.watch(globals())
 """

@@ -205,8 +205,15 @@ def chat(root: Path) -> Project:
 
 
 def heavy(root: Path) -> Project:
-    """FastAPI, pandas, SQLAlchemy, SciPy and 50 pydantic models over a dozen own modules; `services.py` is edited."""
+    """FastAPI, pandas, SQLAlchemy, SciPy and 50 pydantic models in own modules, 25 routes; `services.py` is edited."""
     return _project("heavy", root, project_heavy.files(), "services.py")
+
+
+def heavy50(root: Path) -> Project:
+    """The heavy project with two endpoints for each pair of models instead of one: 50 routes."""
+    return _project(
+        "heavy50", root, project_heavy.files(project_heavy.ROUTE + project_heavy.SECOND_ROUTE), "services.py"
+    )
 
 
 def _parts(count: int) -> dict[str, str]:
@@ -260,5 +267,5 @@ def bigfile(root: Path) -> Project:
 
 
 BUILDERS: dict[str, Callable[[Path], Project]] = {
-    builder.__name__: builder for builder in (small, chat, heavy, leaf300, base300, slow, bigfile)
+    builder.__name__: builder for builder in (small, chat, heavy, heavy50, leaf300, base300, slow, bigfile)
 }
