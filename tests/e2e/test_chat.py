@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from tests.e2e.servers import ROOT, Server, copy_project, hotsession_run, uvicorn, wait_until
 
@@ -25,8 +26,22 @@ class Visitor:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.ids = itertools.count()
-        self.history()
-        self.socket, self.hello = self._connect()
+        self.stack = contextlib.ExitStack()
+        self.history()  # for the cookie
+        self.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    def connect(self) -> None:
+        cookies = "; ".join(f"{name}={value}" for name, value in self.server.client.cookies.items())
+        url = f"{self.server.ws_url}/api/talk"
+        self.stack.close()
+        self.socket = self.stack.enter_context(connect(url, additional_headers={"Cookie": cookies}, proxy=None))
+        self.hello: dict[str, Any] = json.loads(self.socket.recv(10))
 
     def history(self) -> dict[str, Any]:
         chat: dict[str, Any] = self.server.get("/api/chat").raise_for_status().json()
@@ -35,18 +50,11 @@ class Visitor:
     def texts(self) -> list[str]:
         return [message["text"] for message in self.history()["messages"]]
 
-    def _connect(self) -> tuple[ClientConnection, dict[str, Any]]:
-        cookies = "; ".join(f"{name}={value}" for name, value in self.server.client.cookies.items())
-        url = f"{self.server.ws_url}/api/talk"
-        socket = connect(url, additional_headers={"Cookie": cookies}, proxy=None)
-        return socket, json.loads(socket.recv(10))
-
     def come_back(self) -> int | None:
         """Wait for the server to close the WebSocket, connect again, and return the code that it was closed with."""
         with pytest.raises(ConnectionClosed) as closed:
             self.socket.recv(10)
-        self.socket.close()
-        self.socket, self.hello = self._connect()
+        self.connect()
         return closed.value.rcvd.code if closed.value.rcvd else None
 
     def ask(self, text: str, api_key: str = THRIFTY) -> dict[str, Any]:
@@ -73,9 +81,8 @@ def server(project: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def visitor(server: Server) -> Iterator[Visitor]:
-    visitor = Visitor(server)
-    yield visitor
-    visitor.socket.close()
+    with Visitor(server) as visitor:
+        yield visitor
 
 
 def test_a_chat_goes_on_after_a_save(server: Server, visitor: Visitor) -> None:
@@ -158,11 +165,10 @@ def test_a_planner_that_fails_is_mended_while_the_message_waits(server: Server, 
     message = {"id": "first", "text": "Rome", "api_key": THRIFTY}
     with pytest.raises(ConnectionClosed):
         visitor.send(message)
-    visitor.socket.close()
     before = visitor.hello["code"]
     server.edit("chat/services.py", "1 / 0 or ", "")
     wait_until(lambda: visitor.history()["code"] != before)
-    visitor.socket, _ = visitor._connect()
+    visitor.connect()
     answer = visitor.send(message)
     assert visitor.send(message) == {**answer, "answers": 1}
     assert visitor.texts() == ["Rome", answer["message"]["text"]]
@@ -196,12 +202,10 @@ def test_a_bad_message_is_answered_with_what_is_wrong(visitor: Visitor, message:
 
 def test_without_a_reloader_nothing_differs(project: Path) -> None:
     """Under plain uvicorn the same app chats, remembers and switches keys; saves are not looked at."""
-    with Server(uvicorn("chat.main:app"), project) as server:
-        visitor = Visitor(server)
+    with Server(uvicorn("chat.main:app"), project) as server, Visitor(server) as visitor:
         visitor.ask("Two days in Berlin")
         server.edit("chat/services.py", 'SIGN_OFF = ""', 'SIGN_OFF = "Not seen."')
         answer = visitor.ask("500 €, so far?", GRAND)
         assert answer["message"]["text"] == "So far, after 2 messages: 2 days in Berlin, 500 €."
         assert answer["message"]["service"] == "Grand Tours #2"
         assert len(visitor.texts()) == 4
-        visitor.socket.close()

@@ -153,6 +153,6 @@ def test_the_page_comes_back_under_a_process_reloader(project: Path, tmp_path: P
 
 
 def _history(page: Page) -> list[dict[str, str]]:
-    cookies = {each["name"]: each["value"] for each in page.driver.get_cookies()}
-    found: list[dict[str, str]] = page.server.get("/api/chat", cookies=cookies).json()["messages"]
+    page.server.client.cookies.update({each["name"]: each["value"] for each in page.driver.get_cookies()})
+    found: list[dict[str, str]] = page.server.get("/api/chat").json()["messages"]
     return found
