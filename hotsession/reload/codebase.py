@@ -54,6 +54,7 @@ class Codebase:
         self.abandoned = False
         self.on_package: Callable[[ModuleType], None] = lambda package: None
         self._bound: dict[tuple[str, str], ModuleType] = {}
+        self._foreign: set[str] = set()
         self._locks = ModuleLocks()
         self._running: dict[int, list[str]] = {}
 
@@ -110,16 +111,23 @@ class Codebase:
     def _resolve_slowly(self, name: str) -> ModuleType:
         if self.abandoned:
             raise Abandoned
+        if self._is_foreign(name):
+            return import_foreign(name)
         parent = name.rpartition(".")[0]
         package = self.resolve(parent) if parent else None
         if package is not None and not hasattr(package, "__path__"):
             message = f"No module named {name!r}; {parent!r} is not a package"
             raise ModuleNotFoundError(message, name=name)
-        if self._is_foreign(name):
-            return import_foreign(name)
         with self._locks.hold(name):
             module = self.loaded.get(name) or self.modules.get(name)
             return self._load(name, package) if module is None else module
+
+    def leaves_alone(self, name: str) -> bool:
+        """Whether `name` is, or lies in, a top-level package that the process has and that is not own."""
+        top = name.partition(".")[0]
+        if top not in self._foreign and self._is_foreign(top):
+            self._foreign.add(top)
+        return top in self._foreign
 
     def _is_foreign(self, name: str) -> bool:
         """Whether the process has `name` already and it is not own: what own modules import most, answered at once."""

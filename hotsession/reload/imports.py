@@ -65,15 +65,18 @@ class Importer:
         level: int = 0,
     ) -> ModuleType:
         """Answer an import statement, by the rules of `builtins.__import__`."""
+        fromlist = tuple(fromlist or ())  # C code hands over a list: breakpoint() imports pdb so
         loading = codebase_in_load()
         loader = loader_of(globals)
         if loading is None and (loader is None or loader.home is self.current):
             if loader is None or (name, fromlist, level) in loader.seen:
-                return self._import(name, globals, locals, fromlist or (), level)
-            return self._import_and_note(loader, name, globals, locals, fromlist or (), level)
+                return self._import(name, globals, locals, fromlist, level)
+            return self._import_and_note(loader, name, globals, locals, fromlist, level)
         codebase = loading or loader.home  # type: ignore[union-attr]
         importer = loader.name if loader is not None else codebase.importing
         absolute = _absolute(name, globals, level)
+        if loading is not None and loading.leaves_alone(absolute):
+            return self._import(name, globals, locals, fromlist or (), level)
         try:
             module = self._resolve(codebase, absolute)
             if fromlist:
@@ -82,7 +85,7 @@ class Importer:
             _note_missing(codebase, importer, absolute, error)
             raise
         if importer is not None:
-            _note(codebase, importer, absolute, fromlist or (), whole=level == 0)
+            _note(codebase, importer, absolute, fromlist, whole=level == 0)
         if fromlist:
             return self._as_of(codebase, module)
         return self._as_of(codebase, self._resolve(codebase, _first(name, absolute, level)))
