@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import gc
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import product
 from time import sleep
 
-from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available
+from tests.benchmarks.contenders import CONTENDERS, Server, available, start_all
 from tests.benchmarks.figures import Table, Target, middle, number, parser, percentile, show
 from tests.benchmarks.load import Load, LoadClient
 from tests.benchmarks.projects import BUILDERS
@@ -44,23 +44,19 @@ class Result:
         return max(self.load.latencies, default=None) and max(self.load.latencies) * 1000
 
 
-def run(project: str, contender: Contender, reloads: int, rate: float) -> Result:
+def run(project: str, server: Server, reloads: int, rate: float) -> Result:
     """Reload under load, and leave a pause after each reload."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as home,
-        Server(contender, BUILDERS[project](Path(home))) as server,
-    ):
-        seen = 0
-        with LoadClient(server.port, server.project.path, rate=rate) as client:
-            sleep(1.0)
-            for turn in range(reloads):
-                server.save(f"m{turn}")
-                seen += client.wait_for(f"m{turn}", 10)
-                if turn == 2 and not seen:
-                    break  # it does not see this edit at all
-                sleep(random.uniform(0.4, 0.7))
-    print(f"{project}, {contender.name}: {len(client.load.latencies)} requests", flush=True)
-    return Result(project, contender.name, client.load, seen, reloads)
+    seen = 0
+    with LoadClient(server.port, server.project.path, rate=rate) as client:
+        sleep(1.0)
+        for turn in range(reloads):
+            server.save(f"m{turn}")
+            seen += client.wait_for(f"m{turn}", 10)
+            if turn == 2 and not seen:
+                break  # it does not see this edit at all
+            sleep(random.uniform(0.4, 0.7))
+    print(f"{project}, {server.contender.name}: {len(client.load.latencies)} requests", flush=True)
+    return Result(project, server.contender.name, client.load, seen, reloads)
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -127,11 +123,11 @@ def main() -> None:
     contenders = available(chosen.only or list(CONTENDERS))
     gc.disable()
     reloads = 4 if chosen.quick else chosen.reloads
-    results = [
-        run(project, contender, reloads, chosen.rate)
-        for project in chosen.project or PROJECTS
-        for contender in contenders
-    ]
+    results = []
+    for project, contender in product(chosen.project or PROJECTS, contenders):
+        with ExitStack() as stack:
+            for server in start_all(stack, [contender], BUILDERS[project]):
+                results.append(run(project, server, reloads, chosen.rate))  # noqa: PERF401 a server at a time
     show([table(results)], targets(results), markdown=chosen.markdown, notes=failures(results))
 
 

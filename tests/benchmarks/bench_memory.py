@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter, sleep
 
 from websockets.sync.client import connect
 
 from tests.benchmarks.client import Client, ask_patiently, wait_for_answer
-from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available
+from tests.benchmarks.contenders import CONTENDERS, Server, available, start_all
 from tests.benchmarks.figures import Table, Target, number, parser, show
 from tests.benchmarks.projects import BUILDERS
 
@@ -89,27 +88,23 @@ class Talker:
         return answer
 
 
-def run(contender: Contender, reloads: int, every: int) -> list[Alive]:
+def run(server: Server, reloads: int, every: int) -> list[Alive]:
     """Reload again and again, and look every so many reloads."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as home,
-        Server(contender, BUILDERS["chat"](Path(home))) as server,
-    ):
-        client = Client(server.port)
+    name = server.contender.name
+    with closing(Client(server.port)) as client:
         talker = Talker(server.port)
         talker.say("A trip to Lisbon")
         found = [settle(client, 0)]
         for turn in range(1, reloads + 1):
             server.save(f"m{turn}")
             if wait_for_answer(client, "/marker", f"m{turn}", limit=10, interval=0.002) is None:
-                raise RuntimeError(f"{contender.name} never answered with save {turn}:\n{server.log()[-2000:]}")
-            sleep(0.05 if contender.name == OURS else 0.3)  # others refuse connections for a while
+                raise RuntimeError(f"{name} never answered with save {turn}:\n{server.log()[-2000:]}")
+            sleep(0.05 if name == OURS else 0.3)  # others refuse connections for a while
             if "message" not in (answer := talker.say(f"Day {turn} in Lisbon")):
-                raise RuntimeError(f"{contender.name} did not answer the chat after save {turn}: {answer}")
+                raise RuntimeError(f"{name} did not answer the chat after save {turn}: {answer}")
             if turn % every == 0 or turn == min(WARM, reloads):
                 found.append(settle(client, turn))
-        client.close()
-    print(f"{contender.name}: {' '.join(f'{point.reload}:{point.rss / MEGABYTE:.1f}' for point in found)}", flush=True)
+    print(f"{name}: {' '.join(f'{point.reload}:{point.rss / MEGABYTE:.1f}' for point in found)}", flush=True)
     return found
 
 
@@ -147,7 +142,11 @@ def main() -> None:
     # uvicorn starts a new process at each save: there is nothing that could grow.
     names = chosen.only or [name for name in CONTENDERS if name != "uvicorn"]
     reloads = 10 if chosen.quick else chosen.reloads
-    results = {contender.name: run(contender, reloads, every=10) for contender in available(names)}
+    results = {}
+    for contender in available(names):
+        with ExitStack() as stack:
+            for server in start_all(stack, [contender], BUILDERS["chat"]):
+                results[contender.name] = run(server, reloads, every=10)
     ours = results.get(OURS)
     made = [
         Target(

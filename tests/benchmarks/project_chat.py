@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hotsession
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat"
 
 # What is alive is counted in a place that no reloader touches, so that the same figures come from every contender.
@@ -69,85 +67,12 @@ app.router.routes.insert(0, _Route("/alive", benchmark_watch.show_alive))
 benchmark_watch.watch(globals())
 """
 
-MODELS = '''\
-"""What a chat consists of."""
-
-from dataclasses import dataclass, field
-
-
-@dataclass
-class Message:
-    author: str
-    text: str
-
-
-@dataclass
-class Chat:
-    messages: list[Message] = field(default_factory=list)
-'''
-
-SERVICES = '''\
-"""A planner that answers from the conversation."""
-
-from .models import Chat, Message
-
-
-class Planner:
-    def __init__(self, api_key):
-        self.api_key = api_key
-
-    def answer(self, chat: Chat, text: str) -> str:
-        chat.messages.append(Message("user", text))
-        reply = f"{len(chat.messages)} messages so far; you said {text}"
-        chat.messages.append(Message("planner", reply))
-        return reply
-'''
-
-ROUTES = '''\
-"""The routes of the chat."""
-
-from starlette.responses import JSONResponse
-from starlette.routing import Route, WebSocketRoute
-
-from .models import Chat
-from .services import Planner
-
-CHATS: dict[str, Chat] = {}
-
-
-async def history(request):
-    chat = CHATS.setdefault("all", Chat())
-    return JSONResponse([{"author": message.author, "text": message.text} for message in chat.messages])
-
-
-async def talk(websocket):
-    await websocket.accept()
-    planner = Planner("key")
-    async for text in websocket.iter_text():
-        await websocket.send_text(planner.answer(CHATS.setdefault("all", Chat()), text))
-
-
-routes = [Route("/api/chat", history), WebSocketRoute("/api/talk", talk)]
-'''
-
-MAIN = '''\
-"""The app of the chat."""
-
-from starlette.applications import Starlette
-
-from .routes import routes
-
-app = Starlette(routes=list(routes))
-'''
-
 
 def files() -> dict[str, str]:
     """The files of the project: path below its root to text."""
-    made = {"models.py": MODELS, "services.py": SERVICES, "routes.py": ROUTES, "main.py": MAIN, "__init__.py": ""}
-    if hasattr(hotsession, "HotSessionMiddleware"):
-        texts = [path for path in EXAMPLE.rglob("*") if path.suffix in {".py", ".html", ".js", ".css"}]
-        made = {str(path.relative_to(EXAMPLE)): path.read_text() for path in texts if "__pycache__" not in path.parts}
-    made["services.py"] += SERVICES_TAIL
-    made["main.py"] += MAIN_TAIL
-    made["benchmark_watch.py"] = WATCH
-    return {f"chat/{name}": text for name, text in made.items()}
+    paths = [path for path in EXAMPLE.rglob("*") if path.suffix in {".py", ".html", ".js", ".css"}]
+    made = {f"chat/{path.relative_to(EXAMPLE)}": path.read_text() for path in paths}
+    made["chat/services.py"] += SERVICES_TAIL
+    made["chat/main.py"] += MAIN_TAIL
+    made["chat/benchmark_watch.py"] = WATCH
+    return made

@@ -200,7 +200,7 @@ def small(root: Path) -> Project:
 
 
 def chat(root: Path) -> Project:
-    """The example chat when the repository has it, else a chat of five modules; its `services.py` is edited."""
+    """A copy of the example chat; its `services.py` is edited."""
     return _project("chat", root, project_chat.files(), "chat/services.py", target="chat.main:app")
 
 
