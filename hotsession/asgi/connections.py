@@ -17,6 +17,10 @@ SERVICE_RESTART = 1012
 _REASON = "the server's code was reloaded"
 
 
+class StreamEnded(OSError):
+    """An app sent more of an event stream that was ended: what servers raise when the client has left."""
+
+
 class HTTPExchange:
     """One HTTP request and its response. Never ends before the app is done, unless it is an event stream.
 
@@ -25,9 +29,13 @@ class HTTPExchange:
         receive: the server's.
         send: the server's.
         close: whether the client is asked to close its connection after the response.
+
+    Attributes:
+        endless: whether it turned out to be an event stream.
+        finished: whether it was told to end.
     """
 
-    __slots__ = ("_done", "_ended", "_receive", "_scope", "_send", "_task", "close", "endless")
+    __slots__ = ("_ended", "_receive", "_scope", "_send", "_task", "close", "endless", "finished")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         self.close = close
@@ -36,7 +44,7 @@ class HTTPExchange:
         self._receive = receive
         self._send = send
         self._ended: asyncio.Event | None = None
-        self._done = False
+        self.finished = False
         self._task = asyncio.current_task()
 
     def __repr__(self) -> str:
@@ -61,22 +69,22 @@ class HTTPExchange:
             )
             if self.close:
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        elif self._done:
-            return _nothing()
+        elif self.finished:
+            raise StreamEnded(_REASON)
         return self._send(message)
 
     async def _receive_until_ended(self) -> Message:
         if self._ended is None:
             self._ended = asyncio.Event()
-        if self._done:
+        if self.finished:
             return {"type": "http.disconnect"}
         return await _first(self._receive(), self._ended, {"type": "http.disconnect"})
 
     def finish(self) -> None:
         """End an event stream: its app sees the client leave, its client sees a complete response."""
-        if self._done or not self.endless:
+        if self.finished or not self.endless:
             return
-        self._done = True
+        self.finished = True
         if self._ended is not None:
             self._ended.set()
         _in_background(self._send({"type": "http.response.body", "body": b"", "more_body": False}))
@@ -104,7 +112,7 @@ class WebSocketConnection:
         self._receive = receive
         self._send = send
         self._ended = asyncio.Event()
-        self._open = False
+        self._closed = False
         self._task = asyncio.current_task()
 
     def __repr__(self) -> str:
@@ -125,15 +133,20 @@ class WebSocketConnection:
         """What the app calls with its next message to the client."""
         if self._ended.is_set():
             return
-        if message["type"] == "websocket.accept":
-            self._open = True
+        if message["type"] == "websocket.close":
+            self._closed = True
         await self._send(message)
 
+    @property
+    def finished(self) -> bool:
+        """Whether it was told to end."""
+        return self._ended.is_set()
+
     def finish(self) -> None:
-        """Close it as a restarting server does: its client gets 1012, its app a disconnect."""
+        """Close it as a restarting server does: its client gets 1012, or no handshake, and its app a disconnect."""
         if not self._ended.is_set():
             self._ended.set()
-            if self._open:
+            if not self._closed:
                 message = {"type": "websocket.close", "code": SERVICE_RESTART, "reason": _REASON}
                 _in_background(self._send(message))
 
@@ -175,7 +188,3 @@ def _forget(task: asyncio.Task[None]) -> None:
     _background.discard(task)
     if not task.cancelled():
         task.exception()  # the client has left already: there is nobody to tell
-
-
-async def _nothing() -> None:
-    """What sending does when the client has its complete response."""

@@ -213,6 +213,10 @@ class Host:
         try:
             scope["state"] = generation.lifespan.state.copy()
             await generation.app(scope, work.receive, work.send)
+        except Exception as error:
+            if not work.finished:
+                raise
+            logger.debug("%s, which was told to end, ended with %r", work.describe(), error)
         finally:
             self._scope.reset(token)
             generation.end(work)
