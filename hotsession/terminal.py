@@ -69,8 +69,9 @@ def debugger_active() -> bool:
     return any(_is_traced(frame) for frame in sys._current_frames().values())
 
 
-def _is_traced(frame: FrameType | None) -> bool:
-    while frame is not None:
+def _is_traced(frame: FrameType) -> bool:
+    """Whether a debugger steps through the stack of `frame`; its outermost one keeps the mark after `continue`."""
+    while frame.f_back is not None:
         if isinstance(getattr(frame.f_trace, "__self__", None), bdb.Bdb):
             return True
         frame = frame.f_back
