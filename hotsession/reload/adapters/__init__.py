@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hotsession.reload.adapters.origins import own_modules
+
 logger = logging.getLogger("hotsession")
 
 
@@ -54,7 +56,7 @@ class Adapter(Protocol):
             modules: dotted names of the modules to be replaced.
 
         Returns:
-            Dotted names, without `modules`. Names of modules that can't be replaced may be among them.
+            Dotted names, without `modules`. `dependents_of` drops those of libraries, which are never replaced.
         """
         ...
 
@@ -133,8 +135,7 @@ def dependents_of(modules: frozenset[str]) -> frozenset[str]:
         modules: dotted names of the modules to be replaced.
 
     Returns:
-        Further dotted names, asked for once: ask again with what they bring in, until nothing is added. Names of
-        modules that can't be replaced may be among them.
+        Further dotted names, of own modules only. Ask again with what they bring in, until nothing is added.
     """
     further: set[str] = set()
     for adapter in _loaded():
@@ -142,7 +143,7 @@ def dependents_of(modules: frozenset[str]) -> frozenset[str]:
             further |= adapter.dependents(modules)
         except Exception as error:  # noqa: BLE001  (logged by name; the other libraries go on)
             _log_failure(adapter.library, "could not say what depends on the changed modules", error)
-    return frozenset(further - modules)
+    return frozenset(further - modules) & own_modules().keys() if further else frozenset()
 
 
 def release_all() -> None:

@@ -37,6 +37,14 @@ def own_modules() -> dict[str, ModuleType]:
     return found
 
 
+def is_left_over(name: str) -> bool:
+    """Whether nothing goes by the name of a module: it is what is left of a load that failed.
+
+    The first load can leave something behind: the library was not there when it began, so nobody made room.
+    """
+    return name not in real_modules()
+
+
 def values_of(module: ModuleType) -> Iterator[Any]:
     """What stands in a module: its attributes, and those of its own classes and of instances of own classes."""
     name = module.__name__

@@ -17,7 +17,7 @@ from typing import Any
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import Enum, Gauge, Info, MetricWrapperBase
 
-from hotsession.reload.adapters.origins import Origins, note_origin, own_modules, values_of
+from hotsession.reload.adapters.origins import Origins, is_left_over, note_origin, own_modules, values_of
 from hotsession.reload.adapters.overlay import Overlay
 
 _LIBRARIES = frozenset({"prometheus_client"})
@@ -80,7 +80,7 @@ class CollectorSuspension:
         origins = Origins(each for each in collectors if _own_kind(each) is None)
         for each in collectors:
             kind = _own_kind(each)
-            if kind in self._modules or origins.is_replaced(each, self._modules):
+            if kind in self._modules or (kind and is_left_over(kind)) or origins.is_replaced(each, self._modules):
                 self._old[id(each)] = each
             elif kind is None and not origins.modules(each):
                 self._loose.add(id(each))

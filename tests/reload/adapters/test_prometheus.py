@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -228,6 +229,29 @@ def test_custom_collectors_are_replaced(project: Project) -> None:
     project.reload(metrics=source.format(value=2))
     for registry in (REGISTRY, app.held.nameless):
         assert [line for line in generate_latest(registry).splitlines() if line.startswith(b"mine")] == [b"mine 2.0"]
+
+
+def test_collectors_of_a_failed_first_load_do_not_stand_in_the_way(project: Project) -> None:
+    """Collectors of code that failed when nobody had made room are defined again by the fix."""
+    source = (
+        METRICS
+        + """
+    from prometheus_client import REGISTRY
+    from prometheus_client.core import GaugeMetricFamily
+    class Mine:
+        def collect(self):
+            yield GaugeMetricFamily("mine", "", value=1)
+    REGISTRY.register(Mine())
+    """
+    )
+    project.start(metrics=source)
+    del sys.modules["metrics"]
+    load = project.begin("main")
+    new = load.run({"main": "", "metrics": source})
+    load.commit()
+    count(new.metrics)
+    assert value("hits_total") == 1
+    assert scrape().count("mine 1.0") == 1
 
 
 def test_old_collectors_are_collected(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from contextvars import copy_context
 from typing import Any
@@ -143,3 +144,20 @@ def test_old_models_are_collected(project: Project, style: str) -> None:
     project.reload(models=MODELS[style])
     gc.collect()
     assert [each() for each in watched] == [None] * 4
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_models_of_a_failed_first_load_do_not_stand_in_the_way(project: Project, style: str) -> None:
+    """Models that were imported by code that then failed, when nobody had made room, are defined again by the fix."""
+    app = project.start(db=DB[style], models=MODELS[style])
+    left = app.models.Hero
+    del app.models, sys.modules["models"]
+    load = project.begin("main")
+    new = load.run({"main": "", "models": edited(style)})
+    load.commit()
+    app.db.Base.metadata.create_all(app.db.engine)
+    with app.db.Local() as session:
+        session.add(new.models.Hero(power=1, team=new.models.Team()))
+        session.commit()
+        assert type(session.query(new.models.Team).one().heroes[0]) is new.models.Hero
+    assert left.__table__ not in app.db.Base.metadata.tables.values()

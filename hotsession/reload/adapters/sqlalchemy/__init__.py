@@ -48,7 +48,8 @@ class SQLAlchemyAdapter:
     def begin(self, modules: frozenset[str]) -> ModelSuspension:
         """Let the models of `modules` be defined again."""
         configure(all_registries())
-        return ModelSuspension(modules, Models())
+        models = Models()
+        return ModelSuspension(models.with_left_over(modules), models)
 
     def release(self) -> None:
         """Drop the compiled statements that the engines of carried modules hold."""

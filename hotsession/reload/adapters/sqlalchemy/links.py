@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, mapperlib
 from sqlalchemy.orm import registry as MapperRegistry  # noqa: N812  (ours is called registry as well)
 
-from hotsession.reload.adapters.origins import Origins, own_modules, values_of
+from hotsession.reload.adapters.origins import Origins, is_left_over, own_modules, values_of
 
 logger = logging.getLogger("hotsession.sqlalchemy")
 
@@ -82,6 +82,10 @@ class Models:
         """Whether a table belongs to `modules`."""
         holders = self.modules(table)
         return bool(holders) and holders <= modules
+
+    def with_left_over(self, modules: frozenset[str]) -> frozenset[str]:
+        """`modules`, with those of mapped classes that a failed load left behind."""
+        return modules | {name for mapper in self.mappers if is_left_over(name := mapper.class_.__module__)}
 
     def tables_of(self, modules: frozenset[str]) -> list[Table]:
         """The tables that belong to `modules`."""
