@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -39,7 +40,10 @@ class SessionCookie:
         self.name = name
         self.max_age = max_age
         self._signer = signer
-        self._prefix = name.encode("latin-1") + b"="
+        self._unsigned = signer.unsigned if signer.has_key else None
+        self._prefix = prefix = name.encode("latin-1") + b"="
+        quoted = re.escape(prefix)  # not the end of a longer name, and exactly as long as what we gave
+        self._find = re.compile(rb"%b(?<![^; ]%b)([A-Za-z0-9_-]{%d})(?![^;])" % (quoted, quoted, signer.length)).findall
         flags = f"httponly; samesite={same_site}"
         if https_only:
             flags += "; secure"
@@ -57,22 +61,13 @@ class SessionCookie:
 
     def tokens(self, headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """What in the headers of a request may be one of our tokens, in their order."""
-        found: list[bytes] = []
+        values: list[bytes] = []
         for name, value in headers:
             if name == b"cookie":
-                at = value.find(self._prefix)
-                while at != -1 and len(found) < CANDIDATES:
-                    start = at + len(self._prefix)
-                    end = value.find(b";", start)
-                    token = self._signer.unsign(value[start:] if end == -1 else value[start:end])
-                    if token is not None and (at == 0 or value[at - 1] in b"; "):  # else the end of a longer name
-                        found.append(token)
-                    at = value.find(self._prefix, start)
-        return found
-
-    def expires_at(self, now: float) -> float | None:
-        """When the browser forgets the cookie if it gets it `now`."""
-        return None if self.max_age is None else now + self.max_age
+                values = values + self._find(value) if values else self._find(value)
+        if len(values) > CANDIDATES:
+            del values[CANDIDATES:]
+        return values if self._unsigned is None else self._unsigned(values)
 
     def giving(self, token: bytes) -> bytes:
         """The Set-Cookie header that gives a browser its token."""

@@ -32,9 +32,9 @@ class SessionData(dict[str, Any]):
 
     def mark_accessed(self) -> None:
         """Note that this request read it: the response varies by cookie."""
-        visit = current.get()
-        if visit is None or visit.data is not self:
-            visit = visit_of(self)
+        visit = current.get()  # visit_of(self), without the call: this runs at every access
+        while visit is not None and visit.data is not self:
+            visit = visit.outer
         if visit is None:
             self._own_accessed = True
         else:
@@ -42,9 +42,7 @@ class SessionData(dict[str, Any]):
 
     def mark_modified(self) -> None:
         """Note that this request wrote to it: the session is stored and the cookie sent."""
-        visit = current.get()
-        if visit is None or visit.data is not self:
-            visit = visit_of(self)
+        visit = visit_of(self)
         if visit is None:
             self._own_accessed = self._own_modified = True
         else:
@@ -61,7 +59,7 @@ class SessionData(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.mark_modified()
-        super().__setitem__(key, value)
+        dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
         self.mark_modified()

@@ -9,10 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hotsession.asgi.cookies import SessionCookie
 from hotsession.asgi.data import SessionData
 from hotsession.asgi.visit import BrowserVisit
+from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
 from hotsession.lifecycle.manager import SessionManager
-from hotsession.lifecycle.token import Signer, hash_token
+from hotsession.lifecycle.token import Signer
+from hotsession.registry import registry
 from hotsession.storages.base import Storage
+
+BROWSERS = f"{SESSIONS}default"
 
 
 class HotSessionMiddleware:
@@ -55,6 +59,7 @@ class HotSessionMiddleware:
     ) -> None:
         self.app = app
         self._storage = storage
+        self._entry: object = None  # of the manager, in the registry
         self._scope_key = f"hotsession.visit.{session_cookie}"
         self._cookie = SessionCookie(
             session_cookie,
@@ -80,31 +85,28 @@ class HotSessionMiddleware:
             scope["session"] = visit.data
             await self.app(scope, receive, send)
             return
-        visit = await self._open(scope, send)
+        visit = BrowserVisit(self._manager(), self._cookie, send)
+        for token in self._cookie.tokens(scope["headers"]):
+            if await visit.open(token):
+                break
+        else:
+            visit.data = SessionData()
         # As Starlette does, in the scope itself: middlewares around this one look there after the request.
         scope["session"] = visit.data
         scope[self._scope_key] = visit
-        token = current.set(visit)
+        reset = current.set(visit)
         try:
             await self.app(scope, receive, visit.send)
         finally:
-            current.reset(token)
-            if visit.is_unsettled:
+            current.reset(reset)
+            if visit.unsaved or visit.is_open_ended:
                 await visit.finish()
 
-    async def _open(self, scope: Scope, send: Send) -> BrowserVisit:
-        """The visit of a request: with the session that its cookie opens, or without one."""
-        manager = self._manager()
-        for token in self._cookie.tokens(scope["headers"]):
-            record = await manager.find_token(hash_token(token))
-            if record is not None:
-                if not hasattr(record.payload, "mark_accessed"):  # somebody gave the session other data
-                    record = await manager.save_with_token(record, SessionData(record.payload), None)
-                return BrowserVisit(manager, self._cookie, token, record, send)
-        return BrowserVisit(manager, self._cookie, None, None, send)
-
     def _manager(self) -> SessionManager:
-        """The kept manager; looked up each time, because `hotsession.reset()` may have dropped the last one."""
-        from hotsession.kept import sessions
-
-        return sessions(storage=self._storage)
+        """The kept manager. Looked for at each request, because `hotsession.reset()` drops it, and in little time."""
+        entry = registry.find(BROWSERS)
+        if entry is None or entry is not self._entry:
+            sessions(storage=self._storage)
+            self._entry = entry = registry.find(BROWSERS)
+        manager: SessionManager = entry.value
+        return manager

@@ -12,7 +12,7 @@ from hotsession.asgi.data import SessionData
 from hotsession.errors import InvalidTransition, SessionError, SessionNotFound
 from hotsession.lifecycle.current import Visit, current
 from hotsession.lifecycle.manager import SessionManager
-from hotsession.lifecycle.record import Record
+from hotsession.lifecycle.record import LIVE, Record
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.token import Token, hash_token, new_token
 from hotsession.lifecycle.wording import short
@@ -29,28 +29,50 @@ class BrowserVisit:
     Args:
         manager: of the browsers' sessions.
         cookie: that the token travels in.
-        token: that the browser sent, if it opens `record`.
-        record: of the browser's session; None if it has none yet.
         forward: what takes the messages to the client.
     """
 
-    accessed = modified = unsaved = False  # by what this visit does with the data; unsaved: since it was last stored
-    _started = _renewed = False
-    _session: Session | None = None
+    __slots__ = (
+        "_cookie",
+        "_forward",
+        "_manager",
+        "_record",
+        "_renewed",
+        "_session",
+        "_started",
+        "_token",
+        "accessed",
+        "data",
+        "modified",
+        "outer",
+        "unsaved",
+    )
 
-    def __init__(
-        self, manager: SessionManager, cookie: SessionCookie, token: bytes | None, record: Record | None, forward: Send
-    ) -> None:
+    def __init__(self, manager: SessionManager, cookie: SessionCookie, forward: Send) -> None:
         self._manager = manager
         self._cookie = cookie
-        self._token = token
-        self._record = record
         self._forward = forward
+        self._token: bytes | None = None  # the browser's, of a session of ours
+        self._record: Record | None = None  # of the browser's session; None if it has none yet
+        self._session: Session | None = None  # made when somebody asks for it, and then the one to ask for the record
+        self._started = self._renewed = False
         self.outer: Visit | None = current.get()
-        self.data: Any = SessionData() if record is None else record.payload
+        self.data: Any = None  # the session's
+        self.accessed = self.modified = False  # by what this visit does with the data
+        self.unsaved = False  # modified since it was last stored
 
     def __repr__(self) -> str:
         return f"<BrowserVisit cookie={self._cookie.name!r} session={self._session!r}>"
+
+    async def open(self, token: bytes) -> bool:
+        """Take the session that `token` opens for the browser's; False if there is none."""
+        record = await self._manager.find_token(hash_token(token))
+        if record is None:
+            return False
+        if not hasattr(record.payload, "mark_accessed"):  # somebody gave the session other data
+            record = await self._manager.save_with_token(record, SessionData(record.payload), None)
+        self._token, self._record, self.data = token, record, record.payload
+        return True
 
     @property
     def session(self) -> Session:
@@ -74,7 +96,7 @@ class BrowserVisit:
         """Pass a message on to the client; the one with the headers takes along what they must say."""
         if not self._started and message["type"] in STARTS:
             self._started = True
-            cookie = await self._store() if self.is_unsettled or self._renewed else None
+            cookie = await self._store() if self.unsaved or self.is_open_ended else None
             if cookie is not None or self.accessed:
                 headers = list(message.get("headers") or ())
                 if self.accessed:
@@ -85,62 +107,60 @@ class BrowserVisit:
         await self._forward(message)
 
     @property
-    def is_unsettled(self) -> bool:
-        """Whether there may be something to store."""
-        return self.unsaved or self._record is None or self._session is not None
+    def is_open_ended(self) -> bool:
+        """Whether there may be something to store though nothing was noted: a session that is new or was asked for."""
+        return self._record is None or self._session is not None
 
     async def finish(self) -> None:
-        """Store what was written after the answer began.
+        """Store what was written after the answer began, or without one.
 
         Data in memory is stored as it is; for a storage of bytes this is where it is compared and saved.
         """
-        record = self._known()
-        if record is None or not record.version:
-            if self.data:
-                await self._save(record, self._fresh_token())
-                self._warn_of_no_cookie()
-        elif self.unsaved:
-            await (self._save(record, None) if self.data else self._end())
+        self._renewed = False  # the answer that would have brought the new token never began
+        is_new = not self._known_version()
+        await self._store()
+        if is_new and self._started and self._known_version():
+            logger.warning(
+                "session %s was first written to after its answer had begun, so its browser has no cookie for it "
+                "and won't find it again: write something before, in a WebSocket before accept()",
+                short(self.session.id),
+            )
 
     async def _store(self) -> bytes | None:
         """Store what was written so far, before the client can know; return the Set-Cookie header that it calls for."""
-        record = self._known()
+        session = self._session
+        record = self._record if session is None else session.record
         if record is None or not record.version:
-            if not self.data:
-                return None
-            token = self._fresh_token()
-        elif not record.is_live or (self.unsaved and not self.data):
+            token = self._fresh_token() if self.data else None
+        elif record.status not in LIVE or (self.unsaved and not self.data):
             await self._end()
             return None if self._token is None else self._cookie.taking()
-        elif self._token is None or self._renewed or record.token_hash is None:
+        elif self._renewed or record.token_hash is None:
             token = self._fresh_token()
-        elif self.unsaved:
-            token = (record.token_hash, self._cookie.expires_at(self._manager.clock()))
         else:
+            token = (record.token_hash, self._cookie.max_age) if self.unsaved else None
+        if token is None:
             return None
-        return self._cookie.giving(self._token or b"") if await self._save(record, token) else None
-
-    def _fresh_token(self) -> Token:
-        self._token = new_token()
-        return hash_token(self._token), self._cookie.expires_at(self._manager.clock())
-
-    def _known(self) -> Record | None:
-        """What is known of the session: by whoever asked for it, else by this visit."""
-        return self._record if self._session is None else self._session.record
-
-    async def _save(self, record: Record | None, token: Token | None) -> bool:
         self.unsaved = False
-        session = self.session if record is None else self._session
         try:
             if session is None and record is not None:
                 self._record = await self._manager.save_with_token(record, self.data, token)
-            elif session is not None:
+            else:
+                session = self.session
                 session._record = await self._manager.save_with_token(session.record, session.data, token)
         except (SessionNotFound, InvalidTransition) as error:
             # Another request ended it. Storing it anew would undo a logout, so what was written here goes with it.
             logger.info("a session was over before a request that wrote to it could store that: %s", error)
-            return False
-        return True
+            return None
+        return self._cookie.giving(self._token or b"")
+
+    def _fresh_token(self) -> Token:
+        self._token = new_token()
+        return hash_token(self._token), self._cookie.max_age
+
+    def _known_version(self) -> int:
+        record = self._record if self._session is None else self._session.record
+        return 0 if record is None else record.version
 
     async def _end(self) -> None:
         self.unsaved = False
@@ -150,14 +170,6 @@ class BrowserVisit:
                 await self._manager.end(session, reason="cleared")
             except (SessionNotFound, InvalidTransition) as error:
                 logger.debug("session %s was over already: %s", short(session.id), error)
-
-    def _warn_of_no_cookie(self) -> None:
-        if self._started:
-            logger.warning(
-                "session %s was first written to after its answer had begun, so its browser has no cookie for it "
-                "and won't find it again: write something before, in a WebSocket before accept()",
-                short(self.session.id),
-            )
 
 
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:

@@ -97,23 +97,31 @@ def new_record(id: str, manager: str, key: Key | None, payload: Any, now: float,
 
 
 def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token | None = None) -> Record:
-    """The next version, with this payload; with another token or token expiry if one is given."""
-    token_hash, token_expires_at = token or (record.token_hash, record.token_expires_at)
-    return Record(
-        record.id,
-        record.manager,
-        record.key,
-        record.status,
-        record.reason,
-        record.version + 1,
-        record.created_at,
-        now,
-        now,
-        expiry(record.created_at, token_expires_at, now, limits),
-        token_hash,
-        token_expires_at,
-        payload,
-    )  # in full: the hot path of every request that writes, and three times as fast as _replace()
+    """The next version, with this payload; if a token is given, with that one from now on."""
+    (public_id, manager, key, status, reason, version, created_at, _, _, _, token_hash, token_expires_at, _) = record
+    if token is not None:
+        token_hash, lifetime = token
+        token_expires_at = None if lifetime is None else now + lifetime
+    expires_at = expiry(created_at, token_expires_at, now, limits)
+    # Every request that writes passes here. Made as the tuple that it is, it takes 0.4 in place of 1.2 microseconds.
+    return tuple.__new__(
+        Record,
+        (
+            public_id,
+            manager,
+            key,
+            status,
+            reason,
+            version + 1,
+            created_at,
+            now,
+            now,
+            expires_at,
+            token_hash,
+            token_expires_at,
+            payload,
+        ),
+    )
 
 
 def can_go(record: Record, status: str) -> bool:

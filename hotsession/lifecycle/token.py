@@ -6,14 +6,14 @@ A plain hash is enough: unlike a password, 192 random bits can't be guessed from
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from hashlib import blake2b, sha256, sha512
 from typing import TypeAlias
 
 Token: TypeAlias = tuple[bytes, float | None]
-"""What a storage learns of a token: its hash, and when the browser forgets it (None: when it is closed)."""
+"""What a storage learns of a token: its hash, and how many seconds the browser keeps it; None: until it is closed."""
 
 TOKEN_BYTES = 24
 TOKEN_LENGTH = 32  # characters of base64
@@ -27,7 +27,7 @@ def new_token() -> bytes:
 
 def hash_token(token: bytes) -> bytes:
     """What the storage keeps in place of `token`."""
-    return hashlib.sha256(token).digest()
+    return sha256(token).digest()
 
 
 class Signer:
@@ -35,10 +35,13 @@ class Signer:
 
     Args:
         secret_key: any string or object that `str` turns into one; None leaves tokens as they are.
+
+    `length` is that of a signed token, in characters of ``A-Z a-z 0-9 _ -``.
     """
 
     def __init__(self, secret_key: object | None) -> None:
-        self._key = None if secret_key is None else hashlib.sha512(str(secret_key).encode()).digest()
+        self._key = None if secret_key is None else sha512(str(secret_key).encode()).digest()
+        self.has_key = secret_key is not None
         self.length = TOKEN_LENGTH if secret_key is None else TOKEN_LENGTH + SIGNATURE_LENGTH
 
     def __repr__(self) -> str:
@@ -48,15 +51,11 @@ class Signer:
         """`token` as it goes into the cookie."""
         return token if self._key is None else token + self._signature(token)
 
-    def unsign(self, value: bytes) -> bytes | None:
-        """The token in a cookie's value, or None if the value can't be one of ours."""
-        if len(value) != self.length:
-            return None
-        if self._key is None:
-            return value
-        token = value[:TOKEN_LENGTH]
-        return token if hmac.compare_digest(value[TOKEN_LENGTH:], self._signature(token)) else None
+    def unsigned(self, values: list[bytes]) -> list[bytes]:
+        """The tokens in those values of cookies, `length` long each, that were signed with our key."""
+        pairs = [(value[:TOKEN_LENGTH], value[TOKEN_LENGTH:]) for value in values]
+        return [token for token, signature in pairs if hmac.compare_digest(signature, self._signature(token))]
 
     def _signature(self, token: bytes) -> bytes:
         # Keyed BLAKE2 is a MAC by design and takes a third of the time of HMAC-SHA256 (0.5 against 1.6 microseconds).
-        return urlsafe_b64encode(hashlib.blake2b(token, key=self._key or b"", digest_size=TOKEN_BYTES).digest())
+        return urlsafe_b64encode(blake2b(token, key=self._key or b"", digest_size=TOKEN_BYTES).digest())

@@ -73,7 +73,10 @@ class MemoryStorage:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
                 return False
-            self._put(record, before)
+            if record.status == before.status and record.token_hash == before.token_hash:
+                self._records[record.id] = record  # found by what it was found by; keys never change
+            else:
+                self._put(record, before)
             return True
 
     async def touch(self, id: str, seen_at: float, expires_at: float | None) -> Record | None:
@@ -111,8 +114,6 @@ class MemoryStorage:
     def _put(self, record: Record, before: Record | None) -> None:
         """Write a record and what finds it; the lock is held."""
         self._records[record.id] = record
-        if before is not None and (before.token_hash == record.token_hash and before.is_live and record.is_live):
-            return  # found by what it was found by; keys never change
         if before is not None:
             self._unlist(before)
         if record.is_live:
