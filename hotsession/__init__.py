@@ -1,3 +1,98 @@
 """Save a file, keep the session: hot code reload for stateful ASGI apps."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from hotsession.errors import (
+    ConfigurationError,
+    HotsessionError,
+    InvalidTransition,
+    MissingArgument,
+    ReloadError,
+    ServiceConflict,
+    ServiceError,
+    SessionConflict,
+    SessionError,
+    SessionExpired,
+    SessionMismatch,
+    SessionNotFound,
+    StorageError,
+    StorageUnavailable,
+    TargetError,
+)
+from hotsession.handles import ModuleHandle, module
+from hotsession.kept import flush, keep, reset, sessions, storage
+from hotsession.lifecycle.current import current_session
+from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.session import Session
+from hotsession.services import get_service, service
+from hotsession.storages.base import Storage
+from hotsession.storages.memory import MemoryStorage
+
+if TYPE_CHECKING:
+    from hotsession import testing
+    from hotsession.asgi.data import SessionData
+    from hotsession.asgi.dependencies import provide
+    from hotsession.asgi.host import HotApp
+    from hotsession.asgi.middleware import HotSessionMiddleware
+
+__all__ = [
+    "ConfigurationError",
+    "HotApp",
+    "HotSessionMiddleware",
+    "HotsessionError",
+    "InvalidTransition",
+    "MemoryStorage",
+    "MissingArgument",
+    "ModuleHandle",
+    "ReloadError",
+    "ServiceConflict",
+    "ServiceError",
+    "Session",
+    "SessionConflict",
+    "SessionData",
+    "SessionError",
+    "SessionExpired",
+    "SessionManager",
+    "SessionMismatch",
+    "SessionNotFound",
+    "Storage",
+    "StorageError",
+    "StorageUnavailable",
+    "TargetError",
+    "current_session",
+    "flush",
+    "get_service",
+    "keep",
+    "module",
+    "provide",
+    "reset",
+    "service",
+    "sessions",
+    "storage",
+    "testing",
+]
+
 __version__ = "0.1.0"
+
+# What needs Starlette, or a server and a watcher, is imported when it is first used.
+_LATER = {
+    "HotApp": "hotsession.asgi.host",
+    "HotSessionMiddleware": "hotsession.asgi.middleware",
+    "SessionData": "hotsession.asgi.data",
+    "provide": "hotsession.asgi.dependencies",
+    "testing": "hotsession.testing",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = importlib.import_module(_LATER[name])
+    return globals().setdefault(name, found if name == "testing" else getattr(found, name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
