@@ -137,7 +137,8 @@ def _about(talk: Talk, tell: str) -> str:
 def _recap(talk: Talk, account: Account) -> str:
     others = [place for place in talk.considered if place != talk.trip.destination]
     also = f" You also thought of {', '.join(others)}." if others else ""
-    return f"So far, after {talk.messages} messages: {summary(talk.trip)}.{also}"
+    messages = "1 message" if talk.messages == 1 else f"{talk.messages} messages"
+    return f"So far, after {messages}: {summary(talk.trip)}.{also}"
 
 
 # "there" and "it" mean the place that the conversation is about: the rules see the whole talk, not the one message

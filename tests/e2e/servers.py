@@ -251,7 +251,7 @@ class Server:
             self.process.send_signal(signal.SIGINT)
 
     def kill(self, *pids: int) -> None:
-        """Kill -9: the given processes of this server, or all of them when none is given."""
+        """Kill -9 the given processes of this server, or all when none is given, and wait until they are gone."""
         mine = self.pids()
         for pid in pids or mine:
             assert pid in mine, f"process {pid} is none of {self}: {mine}"
@@ -260,6 +260,7 @@ class Server:
         if not pids or self.process.pid in pids:
             self.process.kill()
             self.process.wait(10)
+        wait_until(lambda: not {*(pids or mine)} & {*self.pids()}, 10, "the killed processes to be gone")
 
     def pids(self) -> list[int]:
         """The processes of this server that run now, the main one first; a dead one that nobody waited for is none."""

@@ -179,7 +179,7 @@ def test_a_new_chat_leaves_the_old_one_behind(server: Server, visitor: Visitor) 
     visitor.ask("Paris")
     old = visitor.history()["id"]
     assert server.post("/api/chat").json()["messages"] == []
-    assert visitor.ask("so far?")["message"]["text"] == "So far, after 1 messages: some days in a place to be chosen."
+    assert visitor.ask("so far?")["message"]["text"] == "So far, after 1 message: some days in a place to be chosen."
     assert visitor.history()["id"] != old
 
 

@@ -41,7 +41,7 @@ function connect() {
 async function comeBack(code) {
   failures = code === SERVICE_RESTART ? 0 : failures + 1;
   const pause = failures ? Math.min(LONGEST_PAUSE, 200 * 2 ** failures) * (0.5 + Math.random() / 2) : 0;
-  if (failures) showState("lost", "lost, trying again");
+  if (failures) showState("lost", "trying again");
   await new Promise((resolve) => setTimeout(resolve, pause));
   try {
     await showHistory(); // another tab, or a newer chat, may have gone on
@@ -92,6 +92,7 @@ function addMessage({ role, text, id, code, service }) {
 }
 
 function showCode(code) {
+  if ($("code").textContent !== code) $("service").textContent = "none yet";
   $("code").textContent = code;
   if (document.querySelector("#messages li")) showChange(code);
 }
