@@ -6,10 +6,20 @@ import gc
 import sys
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, Summary, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    Summary,
+    generate_latest,
+    values,
+)
 from prometheus_client import Enum as States
 
 from tests.reload.adapters.conftest import Project
@@ -229,6 +239,34 @@ def test_custom_collectors_are_replaced(project: Project) -> None:
     project.reload(metrics=source.format(value=2))
     for registry in (REGISTRY, app.held.nameless):
         assert [line for line in generate_latest(registry).splitlines() if line.startswith(b"mine")] == [b"mine 2.0"]
+
+
+class FileValue(values.MutexValue):
+    """A value of multiprocess mode, which is read from a file when it is made; here the file is a dict."""
+
+    _multiprocess = True
+    file: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self.key = repr(args)
+        self._value = self.file.setdefault(self.key, 0.0)
+
+    def inc(self, amount: float) -> None:
+        self._value += amount
+        self.file[self.key] = self._value
+
+
+def test_multiprocess_mode_counts_nothing_twice(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that lie in a file, which old and new metrics both read, are handed over and not added."""
+    monkeypatch.setattr(values, "ValueClass", FileValue)
+    app = project.start(metrics=METRICS)
+    for _ in range(2):
+        count(app.metrics)
+    new = project.reload(metrics=METRICS)
+    for module in (app.metrics, new.metrics):
+        count(module)
+    assert (value("hits_total"), value("seen_total", path="/"), value("took_count")) == (4, 4, 4)
 
 
 def test_collectors_of_a_failed_first_load_do_not_stand_in_the_way(project: Project) -> None:

@@ -13,6 +13,13 @@ import pytest
 from tests.reload.adapters.conftest import Project
 from tests.reload.adapters.models import DB, MODELS, STYLES, edited
 
+OTHER = """
+from sqlalchemy import Column, Integer
+class Other(declarative_base()):
+    __tablename__ = "other"
+    id = Column(Integer, primary_key=True)
+"""
+
 
 @pytest.fixture(autouse=True)
 def clean_sqlmodel() -> Any:
@@ -112,7 +119,7 @@ def test_failed_load_leaves_everything_as_it_was(project: Project, style: str) -
         set(registry._managers),
     )
     load = project.begin("models")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as failure:
         load.run({"models": edited(style, between="1 / 0")})
     load.rollback()
     assert metadata.tables is before[0]
@@ -120,7 +127,9 @@ def test_failed_load_leaves_everything_as_it_was(project: Project, style: str) -
     assert registry._class_registry is before[2]
     assert dict(registry._class_registry) == before[3]
     assert set(registry._managers) == before[4]
-    configure_mappers()
+    project.start(other="from sqlalchemy.orm import declarative_base\n" + OTHER)
+    configure_mappers()  # though half of the new models is still alive, in the traceback
+    assert failure.value.__traceback__
     with app.db.Local() as session:
         session.add(app.models.Hero(name="a", team=app.models.Team(name="x")))
         session.commit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, exc
+from sqlalchemy import Table, event, exc
 from sqlalchemy.event import registry as events
 
 from tests.reload.adapters.conftest import Project
@@ -76,6 +76,13 @@ SOURCES = {
     "hero": LONELY_HERO
     + '        teams: Mapped[list["Team"]] = relationship("Team", secondary="links", backref="heroes")\n',
 }
+
+
+def test_model_that_is_marked_by_a_replaced_one_is_replaced_with_it(project: Project) -> None:
+    """A cascade with delete-orphan marks its target with its own class, so both are replaced."""
+    cascade = 'relationship("Team", cascade="all, delete-orphan", single_parent=True)'
+    project.start(db=BASE, team=TEAM, hero=HERO.replace('relationship("Team")', cascade))
+    assert project.plan("hero") == {"hero", "team"}
 
 
 def test_association_table_of_a_third_module_is_replaced_with_either_end(project: Project) -> None:
@@ -293,6 +300,43 @@ def test_bare_tables_are_defined_again(project: Project, source: str) -> None:
     assert dict(app.db.Base.metadata.tables) == {}
 
 
+def test_table_that_old_code_adds_during_the_load_stays(project: Project) -> None:
+    """What a request reflects or defines while new code is imported is in the metadata after the commit."""
+    app = project.start(db=BASE, team=TEAM)
+    load = project.begin("team")
+    new = load.run({"team": TEAM})
+    late = Table("late", app.db.Base.metadata)
+    load.commit()
+    assert dict(app.db.Base.metadata.tables) == {"team": new.team.Team.__table__, "late": late}
+
+
+@pytest.mark.parametrize("metadata", ["", ", metadata=Base.metadata"])
+def test_types_and_sequences_of_a_replaced_model_go_with_it(project: Project, metadata: str) -> None:
+    """An enumeration, which registers itself with the metadata, is collected; a sequence is the new one."""
+    source = (
+        HEAD
+        + f"""
+    import enum
+    from sqlalchemy import Enum, Sequence
+    class Color(enum.Enum):
+        red = 1
+    class Team(Base):
+        __tablename__ = "team"
+        id = Column(Integer, Sequence("ids", metadata=Base.metadata), primary_key=True)
+        color = Column(Enum(Color{metadata}))
+    """
+    )
+    app = project.start(db=BASE, team=source)
+    watched = weakref.ref(app.team.Color)
+    del app.team
+    new = project.reload(team=source)
+    gc.collect()
+    assert watched() is None
+    assert app.db.Base.metadata._sequences["ids"] is new.team.Team.__table__.c.id.default
+    project.reload(team="")
+    assert app.db.Base.metadata._sequences == {}
+
+
 def test_table_of_a_carried_module_is_still_taken(project: Project) -> None:
     """A table of a module that stays can't be defined by another one, in a load as anywhere; it can be imported."""
     source = 'table = Table("t", Base.metadata, Column("id", Integer, primary_key=True))'
@@ -411,7 +455,7 @@ def test_in_a_real_file(project: Project, tmp_path: Path) -> None:
 
 def test_internals_are_as_the_adapter_expects() -> None:
     """SQLAlchemy still has the attributes and functions that the adapter looks through."""
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import MetaData
     from sqlalchemy.orm import clsregistry, mapperlib, registry
     from sqlalchemy.orm.events import _EventsHold
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import MetaData, Table, util
@@ -77,7 +77,8 @@ class ModelSuspension:
         self._known = set(models.registries)
         self._staged: dict[MapperRegistry, MapperRegistry] = {}
         self._names: dict[int, tuple[Any, Any]] = {}
-        self._listeners = Listeners(modules, models.mappers_in(modules))
+        self._types = {id(kind): kind for table in self._old_tables.values() for kind in _types_of(table)}
+        self._listeners = Listeners(modules, models.mappers_in(modules), self._types.values())
         self._overlay = Overlay()
         try:
             self._put_up()
@@ -122,11 +123,7 @@ class ModelSuspension:
         return id(getattr(getattr(sequence, "column", None), "table", None)) in self._old_tables
 
     def _stage_types(self, metadata: MetaData, types: Any) -> Any:
-        old = {id(column.type) for table in self._old_tables.values() for column in table.columns}
-        return {each for each in set(types) if id(each) not in old and not self._is_of_old_enum(each)}
-
-    def _is_of_old_enum(self, kind: Any) -> bool:
-        return getattr(getattr(kind, "enum_class", None), "__module__", None) in self._modules
+        return {each for each in set(types) if id(each) not in self._types and not self._is_of_old_column(each)}
 
     def _stage_names(self, registry: MapperRegistry, names: Any) -> Any:
         """The names of carried classes; one set for all registries that share theirs."""
@@ -225,9 +222,16 @@ class ModelSuspension:
         self._let_go()
 
     def _let_go(self) -> None:
-        for container in (self._old_tables, self._emptied, self._known, self._staged, self._names):
+        for container in (self._old_tables, self._types, self._emptied, self._known, self._staged, self._names):
             container.clear()
         self._carried.forget()
+
+
+def _types_of(table: Table) -> Iterator[Any]:
+    """The types of a table's columns, with those inside arrays and those for single databases."""
+    for column in table.columns:
+        kind: Any = column.type
+        yield from (kind, getattr(kind, "item_type", kind), *getattr(kind, "_variant_mapping", {}).values())
 
 
 def _classes(found: Any) -> list[type]:

@@ -1,7 +1,8 @@
 """Event listeners of replaced modules on targets that are carried over: a base class, an engine, `Session`.
 
 A listener on a target that goes with its module goes with it. On any other target the old and the new one would both
-be called, so the old one is removed at the commit, or the new one when the load fails.
+be called, so the old one is removed at the commit, or the new one when the load fails. SQLAlchemy's own listeners that
+create enumeration types along with the tables of a metadata are of the table's module.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ class Listeners:
     Args:
         modules: what is replaced.
         mappers: the mappers of the classes that are replaced.
+        types: the types of the columns that are replaced.
     """
 
-    def __init__(self, modules: frozenset[str], mappers: Iterable[Mapper[Any]]) -> None:
-        self._old = [key for key, functions in _registered() if any(_is_of(each, modules) for each in functions)]
+    def __init__(self, modules: frozenset[str], mappers: Iterable[Mapper[Any]], types: Iterable[Any]) -> None:
+        old = {id(kind) for kind in types}
+        self._old = [
+            key
+            for key, functions in _registered()
+            if any(id(_owner(each)) in old or _is_of(each, modules) for each in functions)
+        ]
         self._new: list[tuple[_Key, Any, Any]] = []
         if self._old:
             own = _targets_of(modules, mappers)
@@ -72,6 +79,12 @@ def _registered() -> Iterator[tuple[_Key, list[Any]]]:
     # Copies: a collection of garbage, at any moment, takes entries out.
     for key, collections in dict(events._key_to_collection).items():
         yield key, [function() for function in list(collections.values())]
+
+
+def _owner(function: Any) -> Any:
+    """The object that a listener is a method of, also where SQLAlchemy has wrapped it."""
+    function = getattr(function, "func", function)
+    return getattr(function, "__self__", getattr(function, "target", None))
 
 
 def _is_of(function: Any, modules: frozenset[str], depth: int = 3) -> bool:
