@@ -104,7 +104,7 @@ def command(argv: Sequence[str], main: Mapping[str, Any] | None = None) -> list[
     of the user's does no harm; -P keeps it so. Under ``python -m`` it may have been found there.
     """
     flags = list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]
-    is_script = vars(sys.modules["__main__"] if main is None else main).get("__spec__") is None
+    is_script = (vars(sys.modules["__main__"]) if main is None else main).get("__spec__") is None
     if is_script and not sys.flags.safe_path:
         flags.append("-P")
     return [sys.executable, *flags, "-m", "hotsession.worker", *argv[1:]]

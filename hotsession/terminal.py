@@ -64,18 +64,23 @@ def restored(fd: int | None) -> Iterator[Callable[[], None]]:
 
 def debugger_active() -> bool:
     """Whether pdb or another `bdb.Bdb` steps through any thread: the next line is for it, even between its prompts."""
-    if isinstance(getattr(sys.gettrace(), "__self__", None), bdb.Bdb):
-        return True
-    return any(_is_traced(frame) for frame in sys._current_frames().values())
+    return _steps(sys.gettrace()) or any(_is_stepped(frame) for frame in sys._current_frames().values())
 
 
-def _is_traced(frame: FrameType) -> bool:
-    """Whether a debugger steps through the stack of `frame`; its outermost one keeps the mark after `continue`."""
-    while frame.f_back is not None:
-        if isinstance(getattr(frame.f_trace, "__self__", None), bdb.Bdb):
+def _is_stepped(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if _steps(frame.f_trace):
             return True
         frame = frame.f_back
     return False
+
+
+def _steps(trace: object) -> bool:
+    """Whether `trace` belongs to a debugger that will stop; frames keep it also after its `continue` and `quit`."""
+    debugger = getattr(trace, "__self__", None)
+    if not isinstance(debugger, bdb.Bdb) or getattr(debugger, "quitting", False):
+        return False
+    return not (debugger.stopframe is debugger.botframe and debugger.stoplineno == -1)
 
 
 class Readers:
