@@ -220,7 +220,11 @@ def _extra_name(parameters: Mapping[str, inspect.Parameter]) -> str | None:
 
 def _missing(cls: type, name: str, wanted: Wanted, known: Known) -> str:
     label = "" if wanted.label is None else f' called "{wanted.label}"'
-    said = "" if wanted.type is None else f" ({getattr(wanted.type, '__name__', wanted.type)}{label})"
+    said = (
+        ""
+        if wanted.type is None
+        else f" ({wanted.type.__name__ if isinstance(wanted.type, type) else wanted.type}{label})"
+    )
     if wanted.problem is not None:
         said = f" (its annotation can't be read: {wanted.problem})"
     return (
