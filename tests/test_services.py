@@ -124,7 +124,6 @@ async def test_other_configuration_for_a_live_key_is_a_conflict() -> None:
 
 async def test_a_missing_argument_is_an_error_that_names_it() -> None:
     """So is one of a service that the service needs."""
-
     for cls in (Needy, Neediest):
         with pytest.raises(MissingArgument, match=r"Needy needs the argument 'words' \(int\)"):
             await get_service(cls)
