@@ -193,7 +193,7 @@ def test_control_c_ends_it_once_and_cleanly(terminal: Terminal) -> None:
         terminal.type("ann")
         assert asking.result().json() == {"line": "ann"}
     assert terminal.process.wait(10) == 0
-    assert "Application shutdown complete" in terminal.shown
+    terminal.wait_for("Application shutdown complete")
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,8 @@ def test_a_breakpoint_gets_its_lines(terminal: Terminal, path: str) -> None:
         terminal.wait_for(r"\(Pdb\)")
         terminal.type("p found + 1000\nh\nn\np found + 2000\nc")
         assert asking.result().json() == {"found": 42}
-    assert "1041" in terminal.shown
-    assert "2042" in terminal.shown
-    assert "Documented commands" in terminal.shown
+    for shown in ("1041", "Documented commands", "2042"):
+        terminal.wait_for(shown)
     assert "start afresh" not in terminal.shown
     terminal.type("h")
     terminal.wait_for("start afresh")
