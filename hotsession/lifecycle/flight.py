@@ -65,6 +65,12 @@ class Flights(Generic[T]):
     def __repr__(self) -> str:
         return f"<Flights {list(self._flights)}>"
 
+    def waiting(self, key: Hashable) -> int:
+        """How many wait for the call that is on its way for `key`."""
+        with self._lock:
+            flight = self._flights.get(key)
+            return 0 if flight is None else len(flight.waiters)
+
     async def run(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Wait for the call that is on its way for `key`; if there is none, start `call`.
 

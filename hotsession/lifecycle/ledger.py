@@ -102,7 +102,7 @@ class Ledger:
         """Note that the time of a record is over; if somebody else changed it meanwhile, he has the say."""
         if can_go(record, "expired") and await self.storage.replace(moved(record, "expired", now)):
             text = wording.lifetime(record, now)
-            logger.info("session %s of %s expired, %s", wording.short(record.id), wording.owner(record.key), text)
+            logger.info("session %s of %s is over: %s", wording.short(record.id), wording.owner(record.key), text)
 
     async def live_ids(self, key: Key | None) -> tuple[str, ...]:
         """Ids of the live sessions of `key`: one or none."""

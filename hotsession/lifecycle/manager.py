@@ -148,6 +148,10 @@ class SessionManager:
             if created or not fresh:  # else it joined a call that found one
                 return Session(record, reused=not (created and mine))
 
+    def waiting(self, key: Key) -> int:
+        """How many callers wait for the session of `key` that is just being made."""
+        return self._flights.waiting(key)
+
     async def get(self, id: str) -> Session:
         """Return the session with this id, whatever its state, without counting as a reuse.
 
@@ -178,6 +182,10 @@ class SessionManager:
             checked_key(key)
         records = await self.storage.list(self.name, self.clock(), status=status, key=key, limit=limit)
         return [Session(record, reused=True) for record in records]
+
+    async def count(self) -> int:
+        """How many live sessions there are, those included whose time is over without anybody having noticed."""
+        return await self.storage.count(self.name)
 
     # changing
 

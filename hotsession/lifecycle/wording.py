@@ -25,8 +25,13 @@ def owner(key: Key | None) -> str:
 
 
 def lifetime(record: Record, now: float) -> str:
-    """How old a session is and when it expires."""
-    end = "never expires" if record.expires_at is None else f"expires in {span(record.expires_at - now)}"
+    """How old a session is and when it expires or did."""
+    if record.expires_at is None:
+        end = "never expires"
+    elif record.expires_at > now:
+        end = f"expires in {span(record.expires_at - now)}"
+    else:
+        end = f"expired {span(now - record.expires_at)} ago"
     return f"{span(now - record.created_at)} old, {end}"
 
 
