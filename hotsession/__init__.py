@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hotsession import testing
     from hotsession.asgi.data import SessionData
     from hotsession.asgi.dependencies import provide
-    from hotsession.asgi.host import HotApp
+    from hotsession.asgi.hot_app import HotApp
     from hotsession.asgi.middleware import HotSessionMiddleware
 
 __all__ = [
@@ -79,7 +79,7 @@ __version__ = "0.1.0"
 
 # What needs Starlette, or a server and a watcher, is imported when it is first used.
 _LATER = {
-    "HotApp": "hotsession.asgi.host",
+    "HotApp": "hotsession.asgi.hot_app",
     "HotSessionMiddleware": "hotsession.asgi.middleware",
     "SessionData": "hotsession.asgi.data",
     "provide": "hotsession.asgi.dependencies",

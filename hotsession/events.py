@@ -73,6 +73,6 @@ class LoadFailed:
         modules: names of the modules that were to be loaded.
     """
 
-    stage: Literal["import", "start-up", "swap"]
+    stage: Literal["import", "start-up"]
     error: BaseException
     modules: tuple[str, ...] = ()

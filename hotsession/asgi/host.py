@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -20,15 +20,15 @@ from hotsession.asgi.connections import HTTPExchange, WebSocketConnection
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
-from hotsession.errors import ConfigurationError
 from hotsession.events import Change, LoadFailed, Reloaded
+from hotsession.kept import emptier, names_for
 from hotsession.registry import registry
 from hotsession.reload.apply import Reloader
 from hotsession.reload.generation import Generation
+from hotsession.reload.load import Reset
 from hotsession.reload.ownership import Ownership
 from hotsession.reload.watch import FileFilter, Watcher
-from hotsession.reloaders import under_reloader
-from hotsession.target import Target, find_target
+from hotsession.target import Target
 
 logger = logging.getLogger("hotsession")
 
@@ -89,6 +89,8 @@ class Host:
         self._draining = False
         self._started = asyncio.Lock()
         self._work: set[HTTPExchange | WebSocketConnection] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._scope: ContextVar[int] = registry.scope_variable
@@ -143,7 +145,7 @@ class Host:
         reloader = self._reloader
         if reloader is None or self._following is not None:
             return
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         if self.options.watch:
 
             def deliver(changes: frozenset[Change]) -> None:
@@ -262,6 +264,19 @@ class Host:
         else:
             self._on_restart(why)
 
+    def request_reset(self, name: str | None) -> None:
+        """Reset soon: the app's own code, which asks for it, can't wait for its own replacement."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._reset_in_background, name)  # a sync endpoint runs in a thread
+
+    def _reset_in_background(self, name: str | None) -> None:
+        task = asyncio.create_task(self._reset_and_say(name), name="hotsession reset")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _reset_and_say(self, name: str | None) -> None:
+        logger.info(await self.reset(name))
+
     async def act(self, changes: frozenset[Change]) -> Reloaded | LoadFailed | None:
         """Act on changes that another than the watcher saw, and return what came of it; None when they mean nothing."""
         if self._reloader is None:
@@ -274,31 +289,11 @@ class Host:
         Raises:
             ConfigurationError: nothing is kept under that name.
         """
-        known = registry.entries()
-        if name is not None and name not in known:
-            raise ConfigurationError(f"Nothing is kept as {name!r}; kept are: {', '.join(known) or 'no names yet'}")
-        names = frozenset(known if name is None else (name,))
-        outcome = await self._reloader.reset(names) if self._reloader else None
+        names = names_for(name)
+        reset = Reset(frozenset(names), emptier(names))
+        outcome = await self._reloader.reset(reset) if self._reloader else None
         if isinstance(outcome, Reloaded):
-            return f"Built anew: {', '.join(sorted(names)) or 'nothing was kept'}."
+            return f"Built anew: {', '.join(names) or 'nothing was kept'}."
         if isinstance(outcome, LoadFailed):
             return f"Not reset: {outcome.error!r}. What was kept is still there; mend the code and reset again."
         return "Not reset: files are changing just now. Try again."
-
-
-class HotApp(Host):
-    """The host as an ASGI app, for any single-process server on asyncio: ``app = HotApp("main:app")``.
-
-    It watches the working directory and the target's, unless a reloader runs above it and restarts the process.
-
-    Args:
-        target: what `hotsession run` takes: ``module:attribute``, a module or a file.
-        factory: the attribute is a function that makes the app.
-        options: how to watch, reload and run it.
-    """
-
-    def __init__(self, target: str, *, factory: bool = False, options: HostOptions | None = None) -> None:
-        options = options or HostOptions()
-        super().__init__(
-            find_target(target, factory=factory), replace(options, watch=options.watch and not under_reloader())
-        )

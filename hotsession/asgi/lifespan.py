@@ -85,7 +85,10 @@ class Lifespan:
             self._task = None
 
     async def _run(self, scope: dict[str, Any]) -> None:
-        await self._app(scope, self._messages.get, self._answers.put)
+        try:
+            await self._app(scope, self._messages.get, self._answers.put)
+        except SystemExit as error:  # asyncio would end the process, and with it what serves
+            raise LifespanFailed(f"the app called sys.exit({error.code!r}) in its lifespan") from error
 
     async def _answer(self, phase: str) -> None:
         """Wait for the app to complete a phase; an app that ends without a word has completed it."""

@@ -10,10 +10,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, Protocol
 
 from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
@@ -26,32 +24,17 @@ from hotsession.reload.follow import Follower, Outcome, Overtaken
 from hotsession.reload.generation import Generation
 from hotsession.reload.handover import Handover, dispose_modules
 from hotsession.reload.imports import Importer
-from hotsession.reload.load import Load, wants_main_thread
+from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.ownership import Ownership
 from hotsession.reload.plan import Plan, Scope, make_plan
 from hotsession.reload.report import failed_lines, reloaded_line
 from hotsession.reload.retire import Retirement
 from hotsession.reload.source import SourceCache
+from hotsession.reload.stage import Stage
 from hotsession.reload.sweep import Sweeper
 from hotsession.reload.views import Views
 
 logger = logging.getLogger("hotsession.reload")
-
-
-class Stage(Protocol):
-    """What the story needs of the host."""
-
-    def dress(self, generation: Generation, module: ModuleType) -> None:
-        """Find the app in the target module and give it, with its lifespan, to the generation."""
-        ...
-
-    def hold(self) -> AbstractAsyncContextManager[None]:
-        """Let new requests wait during the block."""
-        ...
-
-    def restart(self, why: str) -> None:
-        """Ask for a restart of the process."""
-        ...
 
 
 class Reloader:
@@ -106,7 +89,7 @@ class Reloader:
     async def load_first(self) -> bool:
         """Import the first generation in the calling thread, and return whether that worked; `start_first` follows."""
         plan = Plan((), frozenset({self.target}))
-        load = self._prepare(plan, frozenset())
+        load = self._prepare(plan)
         try:
             load.begin()
             self._dress(load, load.import_here())
@@ -155,27 +138,27 @@ class Reloader:
         """Whether a file that had content is empty now: some editors truncate before they write."""
         return self._sources.was_emptied(change.path)
 
-    async def reset(self, names: frozenset[str]) -> Outcome:
-        """Drop what is kept under `names`, and load all own modules anew so that nobody holds on to it."""
+    async def reset(self, reset: Reset) -> Outcome:
+        """Load all own modules anew without what the reset drops, so that nobody holds on to it."""
         async with self._one_at_a_time:
             graph = self.current.codebase.graph if self.current else None
             plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
-            outcome = await self._replace(plan, time.perf_counter(), names)
-        outcome = None if isinstance(outcome, Overtaken) else outcome
+            attempt = await self._replace(plan, time.perf_counter(), reset)
+        outcome = None if isinstance(attempt, Overtaken) else attempt
         self._report(outcome)
         return outcome
 
     # what happens
 
-    async def _replace(self, plan: Plan, seen_at: float, forget: frozenset[str] = frozenset()) -> Outcome | Overtaken:
+    async def _replace(self, plan: Plan, seen_at: float, reset: Reset = NO_RESET) -> Outcome | Overtaken:
         """Make a new generation from the files as they are now and put it in place of the one that serves."""
         if plan.restart is not None:
             self._stage.restart(plan.restart)
         if plan.restart is not None or not plan:
             return None
-        old, load = self.current, self._prepare(plan, forget)
+        old, load = self.current, self._prepare(plan, reset)
         try:
-            load = await self._import(load, plan, forget)
+            load = await self._import(load, plan, reset)
         except Abandoned:
             self._roll_back(load)
             return Overtaken()
@@ -220,14 +203,14 @@ class Reloader:
             removed=gone,
             services=services,
             kept=tuple(name for name in committed.kept if name in registry.entries("value")),
-            sessions=live_sessions(),
+            sessions=await live_sessions(),
             replaced=committed.replaced,
             stale=committed.stale,
             seconds=seconds,
             failures=failures,
         )
 
-    async def _import(self, load: Load, plan: Plan, forget: frozenset[str]) -> Load:
+    async def _import(self, load: Load, plan: Plan, reset: Reset) -> Load:
         """Import the new modules, in a thread if they allow it, and find the app; return the load that did it."""
         if self.current is not None and not self._in_main_thread:
             watching = asyncio.create_task(self._abandon_when_overtaken(load))
@@ -241,7 +224,7 @@ class Reloader:
                 self._in_main_thread = True
                 logger.info("Modules ask for the main thread (%s): from now on requests wait for the import.", error)
                 self._roll_back(load)
-                load = self._prepare(plan, forget)
+                load = self._prepare(plan, reset)
             else:
                 return load
             finally:
@@ -260,7 +243,7 @@ class Reloader:
 
     # values
 
-    def _prepare(self, plan: Plan, forget: frozenset[str]) -> Load:
+    def _prepare(self, plan: Plan, reset: Reset = NO_RESET) -> Load:
         self._number += 1
         old = self.current.codebase if self.current else None
         modules = dict(old.modules) if old else {}
@@ -271,11 +254,13 @@ class Reloader:
             carried={name: module for name, module in modules.items() if name not in plan.modules},
             replaced={name: modules.get(name) for name in plan.modules},
         )
-        generation = Generation(self._number, codebase, on_invalidate=self._stage.restart, on_reset=self._reset_later)
+        generation = Generation(
+            self._number, codebase, on_invalidate=self._stage.restart, on_reset=self._stage.request_reset
+        )
         if self.current is not None:
             carried = {name: each for name, each in self.current.handles.items() if name not in plan.modules}
             generation.handles.update(carried)
-        return Load(plan, self.target, generation, old, self._importer, self._views, forget)
+        return Load(plan, self.target, generation, old, self._importer, self._views, reset)
 
     def _plan(self, changes: frozenset[Change]) -> Plan:
         if self.current is None:
@@ -328,12 +313,8 @@ class Reloader:
             self.failure = outcome
             logger.error(failed_lines(outcome, self._ownership.owns, serving=serving))
 
-    def _reset_later(self, name: str | None) -> None:
-        """Reset from within the app's own code, which can't wait for its own replacement."""
-        names = frozenset(registry.entries() if name is None else (name,))
-        self._resetting = asyncio.get_running_loop().create_task(self.reset(names), name="hotsession reset")
 
-
-def live_sessions() -> dict[str, Any]:
+async def live_sessions() -> dict[str, int]:
     """How many live sessions each session manager has, by its name."""
-    return {name: len(entry.value) for name, entry in registry.entries("sessions").items()}
+    managers = [entry.value for entry in registry.entries("sessions").values()]
+    return {manager.name: await manager.count() for manager in managers}

@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,22 @@ logger = logging.getLogger("hotsession.reload")
 _SWITCH_INTERVAL_SECONDS = 0.0005
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What is dropped on purpose.
+
+    Args:
+        names: of kept values, storages and session managers, as the registry knows them.
+        empty: is called at the swap; it empties what is dropped where it is, for old code that still has it.
+    """
+
+    names: frozenset[str] = frozenset()
+    empty: Callable[[], None] = lambda: None
+
+
+NO_RESET = Reset()
+
+
 class Load:
     """The making of one generation.
 
@@ -41,7 +58,7 @@ class Load:
         old: the codebase that it replaces; None the first time.
         importer: answers the process's imports.
         views: what shows the load's modules to the load alone.
-        forget: kept names that are to be built anew.
+        reset: what is dropped with the swap.
     """
 
     def __init__(
@@ -52,7 +69,7 @@ class Load:
         old: Codebase | None,
         importer: Importer,
         views: Views,
-        forget: frozenset[str] = frozenset(),
+        reset: Reset = NO_RESET,
     ) -> None:
         self.plan = plan
         self.generation = generation
@@ -60,7 +77,7 @@ class Load:
         self._old = old
         self._importer = importer
         self._views = views
-        self._transaction = Transaction(forget=forget, codebase=generation.codebase)
+        self._transaction = Transaction(forget=reset.names, codebase=generation.codebase, on_commit=[reset.empty])
         self._libraries: Any = None
 
     def __repr__(self) -> str:

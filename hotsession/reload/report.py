@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hotsession.events import LoadFailed, Reloaded
 
+_HOTSESSION = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST_NAMES = 4  # a line names this many and counts the rest
 
 
@@ -54,7 +56,6 @@ def _names(names: Sequence[str]) -> str:
 _WHAT_FAILED = {
     "import": "the new code could not be imported",
     "start-up": "the new app could not start up",
-    "swap": "the new code could not be put in place",
 }
 
 
@@ -78,24 +79,46 @@ def error_text(error: BaseException, owns: Callable[[str], bool]) -> str:
         error: the exception.
         owns: whether a file is the user's own.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(_error_lines(error, owns, set())).rstrip()
+
+
+def _error_lines(error: BaseException, owns: Callable[[str], bool], shown: set[int]) -> list[str]:
+    """The lines of an error and of what it came from; errors can be raised from each other in a circle."""
+    shown.add(id(error))
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_machinery(each.filename, owns)]
     own = [frame for frame in frames if owns(frame.filename)]
-    lines = traceback.format_list(own) + traceback.format_exception_only(error)
+    lines = traceback.format_list(own) + _headline(error)
     if frames and not own:
         lines += traceback.format_list(frames[-3:])
-    elif frames and frames[-1] is not own[-1] and not _is_machinery(frames[-1].filename):
+    elif own and frames[-1] is not own[-1]:
         lines.append(f"  (raised in {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})\n")
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None and cause is not error:
-        lines.append("Caused by:\n" + error_text(cause, owns) + "\n")
     if isinstance(error, SystemExit):
         lines.append("A module called sys.exit(): under hotsession the process stays.\n")
-    return "".join(lines).rstrip()
+    for label, further in _further(error):
+        if id(further) not in shown:
+            lines += [f"{label}:\n", *_error_lines(further, owns, shown)]
+    return lines
 
 
-def _is_machinery(filename: str) -> bool:
-    """Whether frames of this file only say how a module came to be imported."""
-    return filename.startswith("<frozen importlib") or __package__.partition(".")[0] in filename.split("/")
+def _headline(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):  # Python would show all that is in it, with everybody's frames
+        return [f"{type(error).__name__}: {error}\n"]
+    return traceback.format_exception_only(error)
+
+
+def _further(error: BaseException) -> Iterator[tuple[str, BaseException]]:
+    """The errors in a group, and what an error was raised from."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield "In it", each
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield "Caused by", cause
+
+
+def _is_machinery(filename: str, owns: Callable[[str], bool]) -> bool:
+    """Whether frames of this file only say how code came to be run by us."""
+    return filename.startswith(("<frozen importlib", _HOTSESSION)) and not owns(filename)
 
 
 def pending_line(names: Sequence[str], number: int, seconds: float) -> str:

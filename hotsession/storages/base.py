@@ -68,6 +68,13 @@ class Storage(Protocol):
         """
         ...
 
+    async def count(self, manager: str) -> int:
+        """How many live records a manager has, those included whose time is over without anybody having noticed.
+
+        It is asked for often: keep a count, or an index that gives one.
+        """
+        ...
+
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
     ) -> list[Record]:

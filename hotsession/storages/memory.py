@@ -6,12 +6,13 @@ loop. Its state, all guarded by the lock; reading one entry needs none::
     _records: {id: Record}, in the order they were added
     _keys:    {(manager, key): id} of the live records that have a key
     _tokens:  {(manager, token hash): id} of the live records that have a token
-    _live:    how many records are live
+    _live:    Counter {manager: how many of its records are live}
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from itertools import islice
 
 from hotsession.lifecycle.record import Key, Record, moved
@@ -30,13 +31,13 @@ class MemoryStorage:
         self._records: dict[str, Record] = {}
         self._keys: dict[tuple[str, Key], str] = {}
         self._tokens: dict[tuple[str, bytes], str] = {}
-        self._live = 0
+        self._live: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<MemoryStorage live={self._live} all={len(self._records)}>"
+        return f"<MemoryStorage live={len(self)} all={len(self._records)}>"
 
     def __len__(self) -> int:
-        return self._live
+        return self._live.total()
 
     def __bool__(self) -> bool:
         return True  # an empty storage is still a storage: `storage or default` must not pass it by
@@ -87,6 +88,10 @@ class MemoryStorage:
                 record = self._records[id] = record._replace(last_seen_at=seen_at, expires_at=expires_at)
             return record
 
+    async def count(self, manager: str) -> int:
+        """How many live records a manager has."""
+        return self._live[manager]
+
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
     ) -> list[Record]:
@@ -117,7 +122,7 @@ class MemoryStorage:
         if before is not None:
             self._unlist(before)
         if record.is_live:
-            self._live += 1
+            self._live[record.manager] += 1
             if record.key is not None:
                 self._keys[record.manager, record.key] = record.id
             if record.token_hash is not None:
@@ -126,7 +131,7 @@ class MemoryStorage:
     def _unlist(self, record: Record) -> None:
         """Take a record out of what finds live ones; the lock is held."""
         if record.is_live:
-            self._live -= 1
+            self._live[record.manager] -= 1
             if record.key is not None:
                 self._keys.pop((record.manager, record.key), None)
             if record.token_hash is not None:

@@ -1,0 +1,27 @@
+"""The host as an app that any single-process server on asyncio can be given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hotsession.asgi.host import Host, HostOptions
+from hotsession.reloaders import under_reloader
+from hotsession.target import find_target
+
+
+class HotApp(Host):
+    """The host as an ASGI app, for any single-process server on asyncio: ``app = HotApp("main:app")``.
+
+    It watches the working directory and the target's, unless a reloader runs above it and restarts the process.
+
+    Args:
+        target: what `hotsession run` takes: ``module:attribute``, a module or a file.
+        factory: the attribute is a function that makes the app.
+        options: how to watch, reload and run it.
+    """
+
+    def __init__(self, target: str, *, factory: bool = False, options: HostOptions | None = None) -> None:
+        options = options or HostOptions()
+        super().__init__(
+            find_target(target, factory=factory), replace(options, watch=options.watch and not under_reloader())
+        )
