@@ -30,9 +30,11 @@ def is_local(scope: Scope) -> bool:
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
         return address == ""  # a Unix socket has no address
+    # Where IPv6 sockets take IPv4 clients too; Python itself looks through such addresses from 3.13 on.
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _is_local_name(url: str) -> bool:

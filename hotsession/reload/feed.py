@@ -56,6 +56,8 @@ class ChangeFeed:
 
     async def quiet(self, seconds: float) -> bool:
         """Return when nothing has arrived for `seconds`, or True as soon as something waits."""
+        if self._arrived.is_set():  # `wait_for` would not look when no time is given
+            return True
         try:
             await asyncio.wait_for(self._arrived.wait(), seconds)
         except TimeoutError:
