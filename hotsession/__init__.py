@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hotsession.errors import (
     ConfigurationError,
+    ControlError,
     HotsessionError,
     InvalidTransition,
     MissingArgument,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigurationError",
+    "ControlError",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",
