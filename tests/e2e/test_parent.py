@@ -496,7 +496,7 @@ def test_another_terminal_resets_the_server_of_its_directory(server: Server, tmp
     assert done.stdout.startswith("Built anew")
     unknown = reset(server.directory, "nosuch")
     assert unknown.returncode == 2
-    assert "Nothing is kept as 'nosuch'" in unknown.stderr
+    assert "othing is kept as 'nosuch'" in unknown.stderr
     elsewhere = reset(tmp_path)
     assert elsewhere.returncode == 2
     assert f"main:app in {server.directory} on {server.url} (--pid {server.process.pid})" in elsewhere.stderr
