@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hotsession.reload.adapters.origins import own_modules
+from hotsession.reload.adapters.origins import look_once, own_modules
 
 logger = logging.getLogger("hotsession")
 
@@ -120,11 +120,12 @@ def begin_all(modules: frozenset[str]) -> Suspension:
         How it ends, for all of them. An adapter that fails is logged by name and left out.
     """
     begun: list[tuple[str, Suspension]] = []
-    for adapter in _loaded():
-        try:
-            begun.append((adapter.library, adapter.begin(modules)))
-        except Exception as error:  # noqa: BLE001  (logged by name; the other libraries go on)
-            _log_failure(adapter.library, "could not make room for new definitions", error)
+    with look_once():
+        for adapter in _loaded():
+            try:
+                begun.append((adapter.library, adapter.begin(modules)))
+            except Exception as error:  # noqa: BLE001  (logged by name; the other libraries go on)
+                _log_failure(adapter.library, "could not make room for new definitions", error)
     return _Suspensions(tuple(begun))
 
 
@@ -138,11 +139,12 @@ def dependents_of(modules: frozenset[str]) -> frozenset[str]:
         Further dotted names, of own modules only. Ask again with what they bring in, until nothing is added.
     """
     further: set[str] = set()
-    for adapter in _loaded():
-        try:
-            further |= adapter.dependents(modules)
-        except Exception as error:  # noqa: BLE001  (logged by name; the other libraries go on)
-            _log_failure(adapter.library, "could not say what depends on the changed modules", error)
+    with look_once():
+        for adapter in _loaded():
+            try:
+                further |= adapter.dependents(modules)
+            except Exception as error:  # noqa: BLE001  (logged by name; the other libraries go on)
+                _log_failure(adapter.library, "could not say what depends on the changed modules", error)
     return frozenset(further - modules) & own_modules().keys() if further else frozenset()
 
 

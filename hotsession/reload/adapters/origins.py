@@ -8,16 +8,26 @@ are replaced as well), so what a carried one holds is not a replaced one's.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import sysconfig
+import types
 import weakref
 from collections.abc import Iterable, Iterator, MutableMapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 from hotsession.registry import registry
 from hotsession.reload.loader import real_modules
+
+_PLAIN = frozenset(
+    {int, str, bytes, float, bool, type(None), tuple, list, dict, set, frozenset, property, classmethod, staticmethod}
+    | {getattr(types, name) for name in ("FunctionType", "BuiltinFunctionType", "MethodType", "ModuleType")}
+    | {types.GetSetDescriptorType, types.MappingProxyType, types.GenericAlias, types.UnionType}
+)
+_looked: ContextVar[list[tuple[str, list[Any]]] | None] = ContextVar("hotsession_looked", default=None)
 
 
 @functools.cache
@@ -45,19 +55,49 @@ def is_left_over(name: str) -> bool:
     return name not in real_modules()
 
 
-def values_of(module: ModuleType) -> Iterator[Any]:
-    """What stands in a module: its attributes, and those of its own classes and of instances of own classes."""
+def values_of(module: ModuleType) -> list[Any]:
+    """What stands in a module: its attributes, and those of its own classes and of instances of own classes.
+
+    Functions, modules and plain data, of which there are most, are left out.
+    """
     name = module.__name__
-    for value in list(vars(module).values()):
-        yield value
+    found = [value for value in list(module.__dict__.values()) if type(value) not in _PLAIN]
+    for value in found.copy():
         kind = type(
             value
         )  # never isinstance: it asks proxies for their `__class__`, and some raise outside of a request
         if issubclass(kind, type):
-            if value.__module__ == name:
-                yield from list(value.__dict__.values())
+            inner = value.__dict__ if value.__module__ == name else {}
         elif kind.__module__ == name and kind.__dictoffset__:
-            yield from list(object.__getattribute__(value, "__dict__").values())
+            inner = object.__getattribute__(value, "__dict__")
+        else:
+            continue
+        found += [each for each in list(inner.values()) if type(each) not in _PLAIN]
+    return found
+
+
+def own_values() -> list[tuple[str, list[Any]]]:
+    """What stands in each own module, by the module's name; looked up once in a `look_once` block."""
+    found = _looked.get()
+    if found is None:
+        return _look()
+    if not found:
+        found += _look()
+    return found
+
+
+def _look() -> list[tuple[str, list[Any]]]:
+    return [(name, values_of(module)) for name, module in own_modules().items()]
+
+
+@contextlib.contextmanager
+def look_once() -> Iterator[None]:
+    """Let all that the block asks use one look at the own modules, which takes a millisecond in a large app."""
+    token = _looked.set([])
+    try:
+        yield
+    finally:
+        _looked.reset(token)
 
 
 def _notes() -> MutableMapping[Any, str]:
@@ -106,8 +146,8 @@ class Origins:
             self._look_around(unknown)
 
     def _look_around(self, unknown: set[int]) -> None:
-        for name, module in own_modules().items():
-            for value in values_of(module):
+        for name, values in own_values():
+            for value in values:
                 if id(value) in unknown:
                     self._holders.setdefault(id(value), set()).add(name)
 

@@ -17,7 +17,7 @@ from typing import Any
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import Enum, Gauge, Info, MetricWrapperBase
 
-from hotsession.reload.adapters.origins import Origins, is_left_over, note_origin, own_modules, values_of
+from hotsession.reload.adapters.origins import Origins, is_left_over, note_origin, own_values
 from hotsession.reload.adapters.overlay import Overlay
 
 _LIBRARIES = frozenset({"prometheus_client"})
@@ -45,8 +45,8 @@ class PrometheusAdapter:
 def find_registries() -> list[CollectorRegistry]:
     """The default registry and those that stand in own modules; a collector does not know the one it is in."""
     found = {id(REGISTRY): REGISTRY}
-    for module in own_modules().values():
-        for value in values_of(module):
+    for _, values in own_values():
+        for value in values:
             if issubclass(type(value), CollectorRegistry):
                 found[id(value)] = value
     return list(found.values())

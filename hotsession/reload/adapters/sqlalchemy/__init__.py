@@ -18,20 +18,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import MetaData, Table, util
-from sqlalchemy.orm import clsregistry
 from sqlalchemy.orm import registry as MapperRegistry  # noqa: N812  (ours is called registry as well)
 
 from hotsession.reload.adapters.origins import note_origin
 from hotsession.reload.adapters.overlay import Overlay
 from hotsession.reload.adapters.sqlalchemy.carried import Carried
-from hotsession.reload.adapters.sqlalchemy.engines import clear_compiled
-from hotsession.reload.adapters.sqlalchemy.links import Models, all_registries, configure, mappers_of
+from hotsession.reload.adapters.sqlalchemy.engines import Engines
+from hotsession.reload.adapters.sqlalchemy.links import Models
 from hotsession.reload.adapters.sqlalchemy.listeners import Listeners
+from hotsession.reload.adapters.sqlalchemy.registries import (
+    add_class,
+    all_registries,
+    classes_of,
+    configure,
+    mappers_of,
+    merge,
+    move,
+    retired_registry,
+    share,
+    unlink,
+)
 
 # What metadata knows; the last is new in SQLAlchemy 2.1.
 _METADATA_VIEWS = ("tables", "_schemas", "_sequences", "_fk_memos", "_objects")
-# SQLAlchemy 2.0 has it without the underscore.
-_add_class: Any = getattr(clsregistry, "_add_class", getattr(clsregistry, "add_class", None))
 _LIBRARIES = frozenset({"sqlalchemy", "sqlmodel", "pydantic"})
 
 
@@ -39,6 +48,9 @@ class SQLAlchemyAdapter:
     """Takes mapped classes, tables and event listeners through a reload."""
 
     library = "sqlalchemy"
+
+    def __init__(self) -> None:
+        self._engines = Engines()
 
     def dependents(self, modules: frozenset[str]) -> frozenset[str]:
         """Modules with a model or table that refers to one of `modules`: relationship, foreign key, inheritance."""
@@ -49,11 +61,12 @@ class SQLAlchemyAdapter:
         """Let the models of `modules` be defined again."""
         configure(all_registries())
         models = Models()
-        return ModelSuspension(models.with_left_over(modules), models)
+        self._engines.look()
+        return ModelSuspension(models.with_left_over(modules), models, self._engines)
 
     def release(self) -> None:
         """Drop the compiled statements that the engines of carried modules hold."""
-        clear_compiled()
+        self._engines.clear()
 
 
 class ModelSuspension:
@@ -62,10 +75,12 @@ class ModelSuspension:
     Args:
         modules: what is replaced.
         models: all there is before the load.
+        engines: those that may have compiled statements about them.
     """
 
-    def __init__(self, modules: frozenset[str], models: Models) -> None:
+    def __init__(self, modules: frozenset[str], models: Models, engines: Engines) -> None:
         self._modules = modules
+        self._engines = engines
         self._old_tables = {id(table): table for table in models.tables_of(modules)}
         self._emptied = [
             metadata
@@ -74,7 +89,8 @@ class ModelSuspension:
         ]
         self._loose = {id(table) for table in models.tables if not models.modules(table)}
         self._carried = Carried(mapper for mapper in models.mappers if mapper.class_.__module__ not in modules)
-        self._known = set(models.registries)
+        self._known = set(all_registries())
+        self._registries = models.registries
         self._staged: dict[MapperRegistry, MapperRegistry] = {}
         self._names: dict[int, tuple[Any, Any]] = {}
         self._types = {id(kind): kind for table in self._old_tables.values() for kind in _types_of(table)}
@@ -130,9 +146,9 @@ class ModelSuspension:
         if id(names) not in self._names:
             staged: Any = weakref.WeakValueDictionary() if isinstance(names, weakref.WeakValueDictionary) else {}
             for name, found in list(names.items()):
-                for kind in _classes(found):
+                for kind in classes_of(found):
                     if kind.__module__ not in self._modules:
-                        _add_class(name, kind, staged)
+                        add_class(name, kind, staged)
             self._names[id(names)] = (names, staged)
         return self._names[id(names)][1]
 
@@ -184,28 +200,27 @@ class ModelSuspension:
                     self._overlay.see(metadata, name)
         retired = self._retire()
         for real, staged in self._staged.items():
-            _merge(staged, real)
+            merge(staged, real)
         for registry in retired:
             self._overlay.see(registry, "_class_registry", self._stage_names)
         self._overlay.commit()
         for names, staged in self._names.values():
             if isinstance(names, dict):
-                _share(names, staged)
+                share(names, staged)
         self._listeners.commit()
-        clear_compiled()
-        self._let_go()
+        self._engines.clear()
+        vars(self).clear()
 
     def _retire(self) -> list[MapperRegistry]:
         """Give the old classes of each registry one of their own, with the names that they know."""
         touched = []
-        for registry in self._known:
+        for registry in self._registries:
             old = [mapper for mapper in mappers_of(registry) if mapper.class_.__module__ in self._modules]
             if not old:
                 continue
-            names = registry.__dict__["_class_registry"].copy()
-            retired = MapperRegistry(metadata=registry.metadata, class_registry=names, constructor=registry.constructor)
+            retired = retired_registry(registry)
             for mapper in old:
-                _move(mapper.class_manager, registry, retired)
+                move(mapper.class_manager, registry, retired)
             touched.append(registry)
         return touched
 
@@ -218,13 +233,8 @@ class ModelSuspension:
             # Not collected yet, and maybe half defined: `configure_mappers()` must not find them.
             registry._managers.clear()
             registry._new_mappers = False
-            _unlink(registry)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        for container in (self._old_tables, self._types, self._emptied, self._known, self._staged, self._names):
-            container.clear()
-        self._carried.forget()
+            unlink(registry)
+        vars(self).clear()
 
 
 def _types_of(table: Table) -> Iterator[Any]:
@@ -232,55 +242,6 @@ def _types_of(table: Table) -> Iterator[Any]:
     for column in table.columns:
         kind: Any = column.type
         yield from (kind, getattr(kind, "item_type", kind), *getattr(kind, "_variant_mapping", {}).values())
-
-
-def _classes(found: Any) -> list[type]:
-    """The classes behind an entry of a class registry: one, several of one name, or none for a module's entry."""
-    if isinstance(found, type):
-        return [found]
-    return [kind for kind in found if kind is not None] if isinstance(found, clsregistry._MultipleClassMarker) else []
-
-
-def _share(names: dict[str, Any], staged: dict[str, Any]) -> None:
-    """Fill the dict of names that the user gave to his registries with the new ones: it is his, and holds strongly."""
-    names.clear()
-    names.update(staged)
-    for registry in all_registries():
-        if registry._class_registry is staged:
-            registry._class_registry = names
-
-
-def _move(manager: Any, source: MapperRegistry, target: MapperRegistry) -> None:
-    source._managers.pop(manager, None)
-    target._managers[manager] = True
-    manager.registry = target
-    if manager.is_mapped:
-        manager.mapper.registry = target
-    for name in ("_declare_first_classes", "_declare_last_classes"):  # SQLAlchemy 2.1's
-        if manager.class_ in getattr(source, name, ()):
-            del getattr(source, name)[manager.class_]
-            getattr(target, name)[manager.class_] = True
-
-
-def _merge(staged: MapperRegistry, real: MapperRegistry) -> None:
-    for manager in list(staged._managers):
-        _move(manager, staged, real)
-    for other in staged._dependencies - {real}:
-        real._set_depends_on(other)
-    for other in staged._dependents - {real}:
-        other._set_depends_on(real)
-    real._new_mappers = real._new_mappers or staged._new_mappers
-    staged._new_mappers = False
-    _unlink(staged)
-
-
-def _unlink(registry: MapperRegistry) -> None:
-    for other in registry._dependencies:
-        other._dependents.discard(registry)
-    for other in registry._dependents:
-        other._dependencies.discard(registry)
-    registry._dependencies.clear()
-    registry._dependents.clear()
 
 
 adapter = SQLAlchemyAdapter()

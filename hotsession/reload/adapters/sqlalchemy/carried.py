@@ -51,10 +51,6 @@ class Carried:
         for before in self._before:
             _restore(before)
 
-    def forget(self) -> None:
-        """Let go of the mappers."""
-        self._before.clear()
-
 
 def _restore(before: _Before) -> None:
     mapper = before.mapper

@@ -6,44 +6,24 @@ It knows nothing of loads: it reads SQLAlchemy's mappers and metadata.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Mapper, mapperlib
-from sqlalchemy.orm import registry as MapperRegistry  # noqa: N812  (ours is called registry as well)
+from sqlalchemy.orm import Mapper
 
-from hotsession.reload.adapters.origins import Origins, is_left_over, own_modules, values_of
+from hotsession.reload.adapters.origins import Origins, is_left_over, own_values
+from hotsession.reload.adapters.sqlalchemy.registries import all_registries, is_retired, mappers_of
 
 logger = logging.getLogger("hotsession.sqlalchemy")
-
-
-def all_registries() -> list[MapperRegistry]:
-    """Every registry of mapped classes in the process."""
-    return list(mapperlib._all_registries())
-
-
-def mappers_of(registry: MapperRegistry) -> list[Mapper[Any]]:
-    """The mappers of a registry."""
-    return [manager.mapper for manager in list(registry._managers) if manager.is_mapped]
-
-
-def configure(registries: Iterable[MapperRegistry]) -> None:
-    """Resolve the relationships of all mapped classes now, while the names in them still mean what they meant."""
-    for registry in registries:
-        try:
-            registry.configure(cascade=True)
-        except (SQLAlchemyError, AttributeError, TypeError, NameError) as error:
-            # The classes were broken before, and their own requests say so; the new ones may be the cure.
-            logger.debug("Mapped classes that are about to be replaced can't be configured: %s", error)
 
 
 class Models:
     """The mapped classes and tables of the process, as they are now, with the modules they belong to."""
 
     def __init__(self) -> None:
-        self.registries = all_registries()
+        self.registries = [registry for registry in all_registries() if not is_retired(registry)]
         self.mappers = [mapper for registry in self.registries for mapper in mappers_of(registry)]
         self._module_of: dict[int, frozenset[str]] = {}
         self._homes: dict[int, set[str]] = {}
@@ -63,8 +43,8 @@ class Models:
             yield registry.metadata
         for mapper in self.mappers:
             yield from (table.metadata for table in mapper.tables if isinstance(table, Table))
-        for name, module in own_modules().items():
-            for value in values_of(module):
+        for name, values in own_values():
+            for value in values:
                 if (metadata := _metadata_of(value)) is not None:
                     self._homes.setdefault(id(metadata), set()).add(_home(value, name))
                     yield metadata

@@ -7,7 +7,7 @@ create enumeration types along with the tables of a metadata are of the table's 
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +17,12 @@ from sqlalchemy.event import registry as events
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.events import _EventsHold
 
-from hotsession.reload.adapters.origins import own_modules, values_of
+from hotsession.reload.adapters.origins import own_values, values_of
 from hotsession.reload.adapters.overlay import Overlay
 from hotsession.reload.loader import real_modules
 
+# The listeners of SQLAlchemy that keep attributes of models in step, of which there are most, wrap nobody else's.
+_INTERNAL = frozenset({"sqlalchemy.orm.attributes", "sqlalchemy.orm.unitofwork"})
 _Key = tuple[int, str, Any]
 
 
@@ -90,12 +92,18 @@ def _owner(function: Any) -> Any:
 def _is_of(function: Any, modules: frozenset[str], depth: int = 3) -> bool:
     """Whether a listener was defined in `modules`, also behind the wrappers that SQLAlchemy puts around it."""
     function = getattr(function, "__func__", getattr(function, "func", function))
-    if getattr(function, "__module__", None) in modules:
+    module = getattr(function, "__module__", None)
+    if module in modules:
         return True
-    if depth == 0 or not isinstance(function, types.FunctionType):
+    if depth == 0 or module in _INTERNAL or not isinstance(function, types.FunctionType):
         return False
-    inner = inspect.getclosurevars(function).nonlocals.values() if function.__closure__ else ()
-    return any(callable(each) and _is_of(each, modules, depth - 1) for each in inner)
+    return any(callable(each) and _is_of(each, modules, depth - 1) for each in _enclosed(function))
+
+
+def _enclosed(function: types.FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            yield cell.cell_contents
 
 
 def _targets_of(modules: frozenset[str], mappers: Iterable[Mapper[Any]]) -> set[int]:
@@ -103,9 +111,9 @@ def _targets_of(modules: frozenset[str], mappers: Iterable[Mapper[Any]]) -> set[
     real = real_modules()
     values = [value for name in modules if name in real for value in values_of(real[name])]
     own = {id(part) for value in values for part in _parts(value, modules)}
-    for name, module in own_modules().items():
+    for name, held in own_values():
         if name not in modules:
-            for value in values_of(module):
+            for value in held:
                 if id(value) in own:
                     own -= {id(part) for part in _parts(value, modules)}
     for mapper in mappers:
