@@ -265,6 +265,7 @@ class Reloader:
     def _plan(self, changes: frozenset[Change]) -> Plan:
         if self.current is None:
             return Plan((), frozenset({self.target}))
+        changes |= {replace(change, path=os.path.realpath(change.path)) for change in changes}
         also: frozenset[str] = frozenset({self.target} if self.follower.pending else ())
         while True:
             plan = make_plan(
@@ -272,7 +273,7 @@ class Reloader:
                 self.target,
                 changes,
                 scope=self._scope,
-                search_path=self._search_path(),
+                search_path={*self._search_path(), *map(os.path.realpath, self._search_path())},
                 also=also,
             )
             more = dependents_of(plan.modules) - plan.modules if plan.modules else frozenset()

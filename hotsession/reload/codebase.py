@@ -165,8 +165,10 @@ class Codebase:
 
     def adopt(self, module: ModuleType) -> None:
         """Make `module`, which is being loaded, part of this codebase: the finder brings late ones here as well."""
-        name = module.__name__
-        self.graph.files[name] = getattr(module, "__file__", None) or ""
+        name, path = module.__name__, getattr(module, "__file__", None) or ""
+        self.graph.files[name] = path
+        if path and (real := self.sources.real(path)) != path:
+            self.graph.real_files[name] = real
         if hasattr(module, "__path__"):
             self.graph.folders[name] = tuple(module.__path__)
         if self.committed:
@@ -175,6 +177,7 @@ class Codebase:
     def forget(self, module: ModuleType) -> None:
         """Take back what `adopt` did: the module's code raised."""
         self.graph.files.pop(module.__name__, None)
+        self.graph.real_files.pop(module.__name__, None)
         self.graph.folders.pop(module.__name__, None)
         if self.modules.get(module.__name__) is module:
             del self.modules[module.__name__]

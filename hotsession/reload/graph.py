@@ -17,6 +17,7 @@ class ImportGraph:
 
     Args:
         files: module name -> its source file; ``""`` for a namespace package, which has none.
+        real_files: module name -> where its source file really lies, for those that were found through a link.
         folders: package name -> the directories its submodules lie in.
         extensions: name of an own extension module -> its file. They are never loaded twice in one process.
         imports: module name -> the names it imported, those of functions at run time included.
@@ -25,6 +26,7 @@ class ImportGraph:
     """
 
     files: dict[str, str] = field(default_factory=dict)
+    real_files: dict[str, str] = field(default_factory=dict)
     folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     extensions: dict[str, str] = field(default_factory=dict)
     imports: defaultdict[str, set[str]] = field(default_factory=_sets)
@@ -69,6 +71,7 @@ class ImportGraph:
         """
         carried = ImportGraph()
         carried.files = {name: path for name, path in self.files.items() if name not in names}
+        carried.real_files = {name: path for name, path in self.real_files.items() if name not in names}
         carried.folders = {name: paths for name, paths in self.folders.items() if name not in names}
         carried.extensions = dict(self.extensions)
         for name in (*carried.files, *carried.extensions):

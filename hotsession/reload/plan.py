@@ -63,7 +63,7 @@ def make_plan(
     restart = _restart(graph, changes)
     if restart is not None:
         return Plan(restart=restart)
-    by_file = {path: name for name, path in graph.files.items() if path}
+    by_file = _by_file(graph)
     changed: dict[str, None] = dict.fromkeys(also)
     everything = scope == "all"
     touched = bool(changed)
@@ -76,15 +76,23 @@ def make_plan(
     if not touched:
         return Plan()
     modules = set(graph.files) if everything else graph.dependents(changed) & {*graph.files, *changed}
-    gone = {change.path for change in changes if change.kind == "deleted"}
-    removed = frozenset(name for name in modules if graph.files.get(name) in gone)
-    return Plan(tuple(changed), frozenset({*modules, target}), removed)
+    gone = [name for change in changes if change.kind == "deleted" for name in by_file.get(change.path, ())]
+    return Plan(tuple(changed), frozenset({*modules, target}), frozenset(modules.intersection(gone)))
 
 
 def load_order(graph: ImportGraph, plan: Plan, target: str) -> tuple[str, ...]:
     """The planned modules in the order in which to ask for them: the target first, then what only functions import."""
     rest = (name for name in graph.files if name in plan.modules and name not in plan.removed and name != target)
     return (target, *rest)
+
+
+def _by_file(graph: ImportGraph) -> dict[str, list[str]]:
+    """The modules by their files. Some apps load a file twice, as ``models`` and as ``app.models``."""
+    found: dict[str, list[str]] = {}
+    for name, path in (*graph.files.items(), *graph.real_files.items()):
+        found.setdefault(path, []).append(name)
+    found.pop("", None)
+    return found
 
 
 def _restart(graph: ImportGraph, changes: Iterable[Change]) -> str | None:
@@ -95,10 +103,12 @@ def _restart(graph: ImportGraph, changes: Iterable[Change]) -> str | None:
     return None
 
 
-def _touched(graph: ImportGraph, by_file: dict[str, str], change: Change, search_path: tuple[str, ...]) -> list[str]:
+def _touched(
+    graph: ImportGraph, by_file: dict[str, list[str]], change: Change, search_path: tuple[str, ...]
+) -> list[str]:
     """The modules that one change concerns: the file's own, those that missed it, the package it appeared in."""
     if change.path in by_file:
-        return [by_file[change.path]]
+        return by_file[change.path]
     if not change.path.endswith(".py"):
         return []
     names = set(_names(change.path, search_path))

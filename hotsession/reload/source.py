@@ -29,10 +29,11 @@ class Source:
 
 
 class SourceCache:
-    """Compiles each version of a file once. Safe from threads."""
+    """Compiles each version of a file once, whatever path leads to it. Safe from threads."""
 
     def __init__(self) -> None:
         self._sources: dict[str, Source] = {}
+        self._directories: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def code(self, path: str) -> CodeType:
@@ -43,18 +44,24 @@ class SourceCache:
             SyntaxError: it can't be compiled.
         """
         mtime_ns, data = read(path)
-        known = self._sources.get(path)
-        if known is not None and known.data == data:
-            code = known.code
-        else:
-            code = SourceFileLoader("", path).source_to_code(data, path)
+        key = self.real(path)
+        known = self._sources.get(key)
+        code = known.code if known is not None and known.data == data else _compiled(data, path)
         with self._lock:
-            self._sources[path] = Source(data, mtime_ns, code)
+            self._sources[key] = Source(data, mtime_ns, code)
         return code
+
+    def real(self, path: str) -> str:
+        """Where the file at `path` really lies. Links to directories are looked up once: there are many files."""
+        directory, name = os.path.split(path)
+        if directory not in self._directories:
+            self._directories[directory] = os.path.realpath(directory)
+        found = os.path.join(self._directories[directory], name)
+        return os.path.realpath(found) if os.path.islink(found) else found
 
     def is_current(self, path: str) -> bool:
         """Whether the file at `path` is still, to the byte and in its time stamp, what was last read of it."""
-        known = self._sources.get(path)
+        known = self._sources.get(self.real(path))
         try:
             return known is not None and (known.mtime_ns, known.data) == read(path)
         except OSError:
@@ -62,11 +69,20 @@ class SourceCache:
 
     def was_emptied(self, path: str) -> bool:
         """Whether the file at `path` is empty now and was not when it was last read: an editor may be writing it."""
-        known = self._sources.get(path)
+        known = self._sources.get(self.real(path))
         try:
             return known is not None and bool(known.data) and os.stat(path).st_size == 0
         except OSError:
             return False
+
+
+def _compiled(data: bytes, path: str) -> CodeType:
+    try:
+        code: CodeType = SourceFileLoader("", path).source_to_code(data, path)
+    except SyntaxError as error:
+        error.filename = error.filename or path  # of null bytes the compiler does not say where they are
+        raise
+    return code
 
 
 def read(path: str) -> tuple[int, bytes]:

@@ -189,6 +189,23 @@ def test_modules_to_be_replaced_in_any_case(graph: ImportGraph) -> None:
     assert found.modules == {"services", "routes", "main"}
 
 
+def test_a_file_that_is_loaded_twice(graph: ImportGraph) -> None:
+    """As `models` and as `app.models`: both are replaced, and the importers of both."""
+    graph.files["app.models"] = graph.files["models"]
+    graph.record("lonely", "app.models")
+    assert modules(graph, "models.py") == {"models", "services", "routes", "reports", "main", "app.models", "lonely"}
+
+
+def test_a_file_that_was_found_through_a_link(graph: ImportGraph) -> None:
+    """It is known by where it really lies, and by the link."""
+    graph.real_files["reports"] = "/elsewhere/reports.py"
+    real = make_plan(graph, "main", [Change("/elsewhere/reports.py", "deleted")])
+    assert real.modules == {"reports", "main"}
+    assert real.removed == {"reports"}
+    assert modules(graph, "reports.py") == {"reports", "main"}
+    assert graph.without(frozenset({"reports"})).real_files == {}
+
+
 def test_nothing_changed(graph: ImportGraph) -> None:
     """No changes, no plan."""
     assert not plan(graph)
