@@ -264,10 +264,11 @@ class SessionManager:
 
     async def _own_or_anonymous(self, force_new: bool, data: DataSource | None) -> Session:
         session = None if force_new else current_session()
-        if session is not None and session.manager == self.name:
+        if session is not None and session.manager == self.name and session.record.is_live:
             if session.version:
                 return session
-            session.data.update(await first_data(data))
+            if data is not None:
+                session.data.update(await first_data(data))
         else:
             session = Session(self.draft(await first_data(data)), reused=False)
         await self.save(session)
