@@ -5,7 +5,7 @@ It hangs on a module of its own in ``sys.modules`` (the anchor), which no reload
 containers only, never an instance of a class of ours, so that newer code of hotsession can go on with them::
 
     anchor.state = {
-        "kept":    {name: SimpleNamespace(value, kind, restart, fingerprint, created_at)},
+        "kept":    {name: SimpleNamespace(value, kind, restart, fingerprint, created_at, told)},
         "data":    {module name: the dict behind hot.data},
         "locks":   {name: (the lock under which that name is built, [the thread that builds it])},
         "waiting": {thread: the name that it builds or waits for},
@@ -49,7 +49,7 @@ class Transaction:
     forget: frozenset[str] = frozenset()
     created: dict[str, Any] = field(default_factory=dict)
     data: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
-    stale: dict[str, None] = field(default_factory=dict)  # names whose factory changed and whose old value stayed
+    stale: dict[str, str | None] = field(default_factory=dict)  # whose factory changed while the old value stayed
     replaced: dict[str, None] = field(default_factory=dict)  # names built anew because of reset_on_change
     on_commit: list[Callable[[], None]] = field(default_factory=list)
     codebase: Any = None  # the modules that the load makes, while it lasts
@@ -161,6 +161,7 @@ class Registry:
                         restart=restart,
                         fingerprint=fingerprint,
                         created_at=time.time(),
+                        told=set(),
                     )
                     self._add(name, entry)
         return entry.value
@@ -181,8 +182,10 @@ class Registry:
                     f"use another name, or drop the old one with `hotsession reset {name}`"
                 )
             resets = changed and reset_on_change and not self.is_outdated
-            if changed and transaction:
-                (transaction.replaced if resets else transaction.stale)[name] = None
+            if transaction and resets:
+                transaction.replaced[name] = None
+            elif transaction and changed and fingerprint not in entry.told:
+                transaction.stale[name] = fingerprint
             return None if resets else entry
 
     @property
@@ -315,6 +318,9 @@ class Registry:
             replaced = tuple(n for n in kept if n in transaction.forget or n in transaction.created)
             survivors = tuple(name for name in kept if name not in replaced)
             created = tuple(name for name in transaction.created if name not in kept)
+            for name, fingerprint in transaction.stale.items():
+                if name in survivors:
+                    kept[name].told.add(fingerprint)
             for name in transaction.forget:
                 kept.pop(name, None)
             kept.update(transaction.created)

@@ -505,3 +505,16 @@ def test_clear_forgets_everything() -> None:
     assert registry.module_data("app") == {}
     assert registry.object("container", dict) == {}
     assert registry.scope is None
+
+
+def test_a_stale_name_is_reported_once_per_change() -> None:
+    """A factory that changed is spoken of at the reload that changed it, not at each one after."""
+    registry.keep("limit", lambda: 1, fingerprint="old")
+
+    def stale_after(fingerprint: str) -> tuple[str, ...]:
+        load = Transaction()
+        with registry.loading(load):
+            registry.keep("limit", lambda: 2, fingerprint=fingerprint)
+        return registry.commit(load).stale
+
+    assert [stale_after(code) for code in ("new", "new", "newer", "old", "new")] == [("limit",), (), ("limit",), (), ()]
