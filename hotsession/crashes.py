@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 QUICK = 2.0  # seconds of serving below which an end counts as quick
 PATIENCE = 3  # so many in a row are answered at once
-LONGEST = 5.0  # seconds
+LONGEST = 1.0  # seconds; connections wait in the queue meanwhile
 
 
 @dataclass(frozen=True, slots=True)
