@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hotsession.reload.adapters import release_all
 from tests.reload.adapters.conftest import Project
 from tests.reload.adapters.models import DB, MODELS, STYLES, edited
 
@@ -153,6 +154,23 @@ def test_old_models_are_collected(project: Project, style: str) -> None:
     project.reload(models=MODELS[style])
     gc.collect()
     assert [each() for each in watched] == [None] * 4
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_release_lets_go_of_what_code_in_flight_has_compiled(project: Project, style: str) -> None:
+    """Old models that were queried after the commit, by a request in flight, are gone after the release."""
+    app = project.start(db=DB[style], models=MODELS[style])
+    app.db.Base.metadata.create_all(app.db.engine)
+    project.reload(models=MODELS[style])
+    with app.db.Local() as session:
+        session.add(app.models.Hero(name="a", team=app.models.Team(name="x")))
+        session.commit()
+        assert session.query(app.models.Hero).first().team.heroes
+    watched = weakref.ref(app.models.Hero)
+    del app.models
+    release_all()
+    gc.collect()
+    assert watched() is None
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -78,6 +78,14 @@ SOURCES = {
 }
 
 
+def test_replaced_models_pull_nothing_along(project: Project) -> None:
+    """A relationship that an edit has removed counts no more, though requests in flight still use the old class."""
+    app = project.start(db=BASE, team=TEAM, hero=HERO)
+    project.reload(hero=LONELY_HERO)
+    assert app.hero.Hero.__mapper__.relationships.keys() == ["team"]
+    assert project.plan("team") == {"team"}
+
+
 def test_model_that_is_marked_by_a_replaced_one_is_replaced_with_it(project: Project) -> None:
     """A cascade with delete-orphan marks its target with its own class, so both are replaced."""
     cascade = 'relationship("Team", cascade="all, delete-orphan", single_parent=True)'
