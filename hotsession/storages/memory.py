@@ -97,15 +97,14 @@ class MemoryStorage:
     ) -> list[Record]:
         """The records of a manager, newest first."""
         with self._lock:
-            records = list(reversed(self._records.values()))
-        found = (
-            record
-            for record in records
-            if record.manager == manager
-            and key in (None, record.key)
-            and status in (None, "expired" if record.is_expired(now) else record.status)
-        )
-        return list(islice(found, limit))
+            found = (
+                record
+                for record in reversed(self._records.values())
+                if record.manager == manager
+                and key in (None, record.key)
+                and status in (None, "expired" if record.is_expired(now) else record.status)
+            )
+            return list(islice(found, limit))
 
     def clear(self, manager: str | None = None) -> int:
         """Forget all sessions, or those of one manager, and return how many live ones there were."""

@@ -201,6 +201,19 @@ async def test_listing_is_newest_first_and_filtered(storage: Storage) -> None:
     assert await ids(key="nobody") == []
 
 
+async def test_live_records_are_counted_per_manager(storage: Storage) -> None:
+    """What is over counts no more, what only expired does until that is noted."""
+    assert await storage.count("manager") == 0
+    await storage.add(record("1", "a"))
+    await storage.add(record("2", "b", expires_at=11.0))
+    await storage.add(record("3", "a"), replacing="1")
+    await storage.add(record("4", manager="other"))
+    assert await storage.count("manager") == 2
+    assert await storage.count("other") == 1
+    await storage.replace(moved(record("2", "b"), "expired", 20))
+    assert await storage.count("manager") == 1
+
+
 def test_threads_that_add_at_once_leave_one_live_record(storage: Storage) -> None:
     """Of eight threads with an event loop each, one gets the key and the others get his record."""
 
