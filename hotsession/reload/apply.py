@@ -179,7 +179,7 @@ class Reloader:
         plan = load.plan
         try:
             async with self._handover.started(load, old):
-                if self.feed:
+                if self.feed or load.is_outdated:
                     raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None

@@ -10,15 +10,19 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from hotsession.registry import registry
 from hotsession.reload.graph import ImportGraph
 from hotsession.reload.loader import OwnFinder, OwnLoader, import_foreign, loader_of, real_modules
 from hotsession.reload.locks import ModuleLocks
 from hotsession.reload.ownership import Ownership
 from hotsession.reload.source import SourceCache
+
+_LOADING = registry.loading_variable
 
 
 class Abandoned(BaseException):
@@ -53,6 +57,7 @@ class Codebase:
         self.committed = False
         self.abandoned = False
         self.on_package: Callable[[ModuleType], None] = lambda package: None
+        self.context: Callable[[], AbstractContextManager[None]] | None = None
         self._bound: dict[tuple[str, str], ModuleType] = {}
         self._foreign: set[str] = set()
         self._locks = ModuleLocks()
@@ -194,12 +199,20 @@ class Codebase:
         spec: Any = module.__spec__
         spec._initializing = True  # what makes an import cycle's error speak of a partially initialized module
         try:
-            body()
+            with self._as_part_of_the_load():
+                body()
         finally:
             spec._initializing = False
             stack.pop()
             if not stack:
                 self._running.pop(threading.get_ident(), None)
+
+    def _as_part_of_the_load(self) -> AbstractContextManager[None]:
+        """The context of the load, for modules imported in threads that new code started: they don't inherit it."""
+        transaction = _LOADING.get()
+        if self.context is None or (transaction is not None and transaction.codebase is self):
+            return nullcontext()
+        return self.context()
 
     @property
     def importing(self) -> str | None:
@@ -242,6 +255,10 @@ class Codebase:
 
     # the end of the load
 
+    def misses(self, old: Codebase) -> bool:
+        """Whether code of `old` has loaded modules since this load began, which it should have replaced or kept."""
+        return any(name not in self.modules and name not in self.replaced for name in list(old.modules))
+
     def commit(self) -> tuple[str, ...]:
         """Put the new modules in place of the old ones, in one go, and return the names that are gone.
 
@@ -264,7 +281,7 @@ class Codebase:
             loader = loader_of(module.__dict__)
             if loader is not None:
                 loader.home = self
-        self.committed = True
+        self.committed, self.context = True, None
         self.loaded, self.replaced, self._bound = {}, {}, {}
         return gone
 

@@ -86,9 +86,9 @@ class Importer:
             raise
         if importer is not None:
             _note(codebase, importer, absolute, fromlist, whole=level == 0)
-        if fromlist:
-            return self._as_of(codebase, module)
-        return self._as_of(codebase, self._resolve(codebase, _first(name, absolute, level)))
+        if not fromlist:
+            module = self._resolve(codebase, _first(name, absolute, level))
+        return module if loading is codebase else self._as_of(codebase, module)
 
     def _import_module_function(self) -> Callable[..., ModuleType]:
         @functools.wraps(import_foreign)
@@ -113,7 +113,7 @@ class Importer:
             raise
         if importer is not None:
             _note(codebase, importer, absolute, ())
-        return module
+        return module if loading is codebase else self._as_of(codebase, module)
 
     # answers
 
@@ -143,8 +143,11 @@ class Importer:
                         ) from None
 
     def _as_of(self, codebase: Codebase, module: ModuleType) -> ModuleType:
-        """`module` itself, or for code of an older generation a package as that generation knew it."""
-        if codebase.committed and codebase is not self.current and hasattr(module, "__path__"):
+        """`module` itself, or a package as the generation of `codebase` knows it, where that is not the one in place.
+
+        That is an older one, or one that is being loaded and asks in a thread which does not have its context.
+        """
+        if codebase is not self.current and hasattr(module, "__path__"):
             return _PackageAsOf(module, codebase)
         return module
 
@@ -191,7 +194,8 @@ class _PackageAsOf(ModuleType):
         self.__dict__.update(__path__=package.__path__, __spec__=package.__spec__, _package=package, _codebase=codebase)
 
     def __getattr__(self, name: str) -> Any:
-        submodule = self.__dict__["_codebase"].modules.get(f"{self.__name__}.{name}")
+        codebase, full = self.__dict__["_codebase"], f"{self.__name__}.{name}"
+        submodule = codebase.loaded.get(full) or codebase.modules.get(full)
         value = getattr(self.__dict__["_package"], name, submodule)
         if submodule is not None and isinstance(value, ModuleType):
             return submodule

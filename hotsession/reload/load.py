@@ -89,7 +89,7 @@ class Load:
         registry.add_scope(self.generation.number, self.generation)
         self._importer.install()
         self._views.open()
-        codebase.on_package = self._views.cover
+        codebase.on_package, codebase.context = self._views.cover, self.context
         for name in codebase.replaced:
             package = codebase.modules.get(name.rpartition(".")[0])
             if package is not None:
@@ -148,6 +148,11 @@ class Load:
     def target(self) -> ModuleType:
         """The target module, once it is imported."""
         return self.generation.codebase.resolve(self._target)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether old code loaded modules meanwhile that the load does not know of: it has to be done again."""
+        return self._old is not None and self.generation.codebase.misses(self._old)
 
     def commit(self) -> tuple[Committed, tuple[str, ...]]:
         """Make the new modules and registry entries the process's own; also return the names of modules that are gone.

@@ -201,7 +201,7 @@ async def test_a_module_that_a_function_missed(project: Project) -> None:
     await project.start(
         {
             "main.py": HEAD
-            + "def index():\n    try:\n        from extra import X\n        return X\n    except ImportError:\n        return None",
+            + "def index():\n    try:\n        from extra import X as x\n    except ImportError:\n        x = None\n    return x",
         }
     )
     assert await project.get() == "None"
