@@ -21,7 +21,7 @@ from tests.benchmarks.contenders import CONTENDERS, Contender, Server, available
 from tests.benchmarks.figures import Table, Target, middle, number, parser, percentile, ratio, show
 from tests.benchmarks.projects import BUILDERS
 
-PROJECTS = ["small", "chat", "heavy", "leaf300", "base300"]
+PROJECTS = ["small", "chat", "heavy", "heavy50", "leaf300", "base300"]
 OURS = "hotsession"
 
 
