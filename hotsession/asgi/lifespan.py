@@ -16,6 +16,10 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Mode = Literal["auto", "on", "off"]
 
 
+# How long an app that said that it failed may take to end by itself.
+_LAST_WORDS_SECONDS = 1.0
+
+
 class LifespanFailed(ReloadError):
     """The app said that its start-up or shutdown failed; what it said is the message."""
 
@@ -48,8 +52,8 @@ class Lifespan:
         """Start the app up.
 
         Raises:
-            LifespanFailed: the app sent ``lifespan.startup.failed``.
-            BaseException: what the app raised instead of answering, unless the mode is ``"auto"``.
+            LifespanFailed: the app sent ``lifespan.startup.failed``, and raised nothing.
+            BaseException: what the app raised then, or instead of answering unless the mode is ``"auto"``.
         """
         if self._mode == "off":
             return
@@ -63,7 +67,7 @@ class Lifespan:
         """Shut the app down, and return when its task has ended.
 
         Raises:
-            LifespanFailed: the app sent ``lifespan.shutdown.failed``.
+            LifespanFailed: the app sent ``lifespan.shutdown.failed``, and raised nothing.
             BaseException: what the app raised.
         """
         if self._task is None:
@@ -107,12 +111,16 @@ class Lifespan:
         if answer.done() and not answer.cancelled():
             message = answer.result()
             if message["type"] == f"lifespan.{phase}.failed":
-                self._task = None
-                await asyncio.wait([task])
-                task.exception()  # it has said what there was to say
-                raise LifespanFailed(message.get("message") or f"the app's {phase} failed")
+                await self._raise(task, message.get("message") or f"the app's {phase} failed")
             return
         self._task = None
         if phase == "startup" and self._mode == "auto" and isinstance(task.exception(), Exception):
             return
         task.result()
+
+    async def _raise(self, task: asyncio.Task[None], said: str) -> None:
+        """Raise what made a phase fail: frameworks send its traceback as text and then let it go on its way."""
+        await asyncio.wait([task], timeout=_LAST_WORDS_SECONDS)
+        await self.abandon()
+        error = None if task.cancelled() else task.exception()
+        raise LifespanFailed(said) if error is None else error

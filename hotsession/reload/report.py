@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from hotsession.errors import HotsessionError
 from hotsession.events import LoadFailed, Reloaded
 
 _HOTSESSION = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -88,7 +89,7 @@ def _error_lines(error: BaseException, owns: Callable[[str], bool], shown: set[i
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_machinery(each.filename, owns)]
     own = [frame for frame in frames if owns(frame.filename)]
     lines = traceback.format_list(own) + _headline(error)
-    if frames and not own:
+    if frames and not own and not isinstance(error, HotsessionError):  # whose message says all
         lines += traceback.format_list(frames[-3:])
     elif own and frames[-1] is not own[-1]:
         lines.append(f"  (raised in {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})\n")
