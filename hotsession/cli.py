@@ -14,12 +14,13 @@ from typing import Any
 import click
 import uvicorn
 
-from hotsession import __version__, control
+from hotsession import __version__
 from hotsession.errors import ControlError, HotsessionError
-from hotsession.listener import address, listen
-from hotsession.logs import follow_uvicorn
-from hotsession.options import RunOptions, notes, parameters, run_options
-from hotsession.parent import Parent
+from hotsession.run import control
+from hotsession.run.listener import address, listen
+from hotsession.run.logs import follow_uvicorn
+from hotsession.run.options import RunOptions, notes, parameters, run_options
+from hotsession.run.parent import Parent
 from hotsession.target import Target, find_target, suggestions
 
 logger = logging.getLogger("hotsession")

@@ -25,11 +25,12 @@ LAYERS = [
     # the host, and what it is told to serve
     "app_object target reloaders asgi.host asgi.hot_app asgi.error_page",
     # what a process needs around a server
-    "channel crashes keyboard listener logs options private_dir process server terminal",
+    "private_dir run.channel run.crashes run.keyboard run.listener run.logs run.options run.process run.terminal",
+    "run.server",
     # what users import
     "hotsession testing",
     # the worker, the parent and the command line
-    "worker control parent cli __main__",
+    "run cli __main__",
 ]
 
 # Beyond the layers: who must not know whom, though it may be lower.
@@ -46,8 +47,8 @@ FORBIDDEN = [
     ("handles", "container"),
     ("reload", "asgi"),
     ("reload", "kept"),
-    ("parent", "asgi"),
-    ("parent", "reload"),
+    ("run.parent", "asgi"),
+    ("run.parent", "reload"),
 ]
 
 # Each library has one place that knows it.

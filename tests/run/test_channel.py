@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from hotsession.channel import WorkerChannel, decode, encode
+from hotsession.run.channel import WorkerChannel, decode, encode
 
 
 def test_what_is_sent_arrives_as_it_was() -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 import pytest
 
-from hotsession import terminal
+from hotsession.run import terminal
 
 
 @pytest.fixture

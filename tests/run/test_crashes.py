@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hotsession.crashes import START, Verdict, how_it_ended, judge
+from hotsession.run.crashes import START, Verdict, how_it_ended, judge
 
 
 def after(*served: float | None) -> Verdict:

@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hotsession.control import DevServer, ask_reset, choose, running, serve_control
 from hotsession.errors import ControlError
 from hotsession.private_dir import open_private_dir
+from hotsession.run.control import DevServer, ask_reset, choose, running, serve_control
 
 pytestmark = pytest.mark.anyio
 

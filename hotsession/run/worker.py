@@ -22,14 +22,14 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from hotsession import terminal
 from hotsession.asgi.host import Host, HostOptions
-from hotsession.channel import CHANNEL, Message, WorkerChannel
 from hotsession.errors import HotsessionError
-from hotsession.keyboard import Keyboard
-from hotsession.logs import follow_uvicorn
-from hotsession.options import RunOptions, run_options
-from hotsession.server import SIGNALS, WorkerServer
+from hotsession.run import terminal
+from hotsession.run.channel import CHANNEL, Message, WorkerChannel
+from hotsession.run.keyboard import Keyboard
+from hotsession.run.logs import follow_uvicorn
+from hotsession.run.options import RunOptions, run_options
+from hotsession.run.server import SIGNALS, WorkerServer
 from hotsession.target import Target
 
 ORPHAN_TIMEOUT = 3.0  # seconds that a worker whose parent is gone has to end by itself

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from hotsession.logs import follow_uvicorn
+from hotsession.run.logs import follow_uvicorn
 
 NAMES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "hotsession")
 

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 
-from hotsession import terminal
+from hotsession.run import terminal
 
 AGAIN = 0.2  # seconds until it looks again whose turn at the terminal it is
 

@@ -21,12 +21,12 @@ from typing import Any
 
 from uvicorn.config import STARTUP_FAILURE
 
-from hotsession import terminal
-from hotsession.channel import Message
-from hotsession.control import RESET_TIMEOUT, DevServer, serve_control
-from hotsession.crashes import START, Verdict, how_it_ended, judge
-from hotsession.options import RunOptions
-from hotsession.process import WorkerProcess
+from hotsession.run import terminal
+from hotsession.run.channel import Message
+from hotsession.run.control import RESET_TIMEOUT, DevServer, serve_control
+from hotsession.run.crashes import START, Verdict, how_it_ended, judge
+from hotsession.run.options import RunOptions
+from hotsession.run.process import WorkerProcess
 from hotsession.target import Target
 
 FORCE_TIMEOUT = 3.0  # seconds that a worker has after the second Ctrl+C

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hotsession.channel import CHANNEL, Message, decode, encode
+from hotsession.run.channel import CHANNEL, Message, decode, encode
 
 LAST_WORDS = 0.2  # seconds in which messages of a worker that ended are still read; a child of its may hold the channel
 
@@ -107,4 +107,4 @@ def command(argv: Sequence[str], main: Mapping[str, Any] | None = None) -> list[
     is_script = (vars(sys.modules["__main__"]) if main is None else main).get("__spec__") is None
     if is_script and not sys.flags.safe_path:
         flags.append("-P")
-    return [sys.executable, *flags, "-m", "hotsession.worker", *argv[1:]]
+    return [sys.executable, *flags, "-m", "hotsession.run.worker", *argv[1:]]

@@ -11,7 +11,7 @@ from uvicorn.main import main as uvicorn_command
 
 from hotsession.cli import main
 from hotsession.errors import ConfigurationError
-from hotsession.options import OURS, config_arguments, notes, parameters, run_options
+from hotsession.run.options import OURS, config_arguments, notes, parameters, run_options
 
 run_command = main.commands["run"]
 

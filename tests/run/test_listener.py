@@ -7,7 +7,7 @@ import pytest
 import uvicorn
 
 from hotsession.errors import ConfigurationError
-from hotsession.listener import address, listen
+from hotsession.run.listener import address, listen
 
 
 def config(**options: object) -> uvicorn.Config:

@@ -1,0 +1,1 @@
+"""What `hotsession run` is made of: a parent that holds the socket, the worker it keeps serving, and the terminal."""
