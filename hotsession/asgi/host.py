@@ -213,7 +213,8 @@ class Host:
         self._idle.clear()
         token = self._scope.set(generation.number)
         try:
-            scope["state"] = generation.lifespan.state.copy()
+            # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
+            scope = {**scope, "state": generation.lifespan.state.copy()}
             await generation.app(scope, work.receive, work.send)
         except Exception as error:
             if not work.finished:

@@ -302,6 +302,7 @@ class Reloader:
         return self._number + (current.served + len(current.work) if current else 0)
 
     def _roll_back(self, load: Load) -> None:
+        load.generation.codebase.abandoned = True  # a thread that still imports, because we were cancelled, ends soon
         load.roll_back()
         if not self.retirement:
             self._views.uncover()

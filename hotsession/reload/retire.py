@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from hotsession.events import Failure
 from hotsession.registry import registry
+from hotsession.reload.adapters import release_all
 from hotsession.reload.generation import Generation
 from hotsession.reload.report import pending_line
 
@@ -63,6 +64,7 @@ class Retirement:
         with registry.running(generation.number):
             failures = [*await generation.container.dispose()]
             failure = await end_lifespan(generation)
+        release_all()  # its last requests have filled libraries' caches again
         if waited >= max(drain_timeout, 1.0):
             logger.info("Generation %d has finished its work after %.0f s.", generation.number, waited)
         if holders := generation.holders():
