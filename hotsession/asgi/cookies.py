@@ -39,7 +39,7 @@ class SessionCookie:
     ) -> None:
         self.name = name
         self.max_age = max_age
-        self._signer = signer
+        self._sign = signer.sign if signer.has_key else None
         self._unsigned = signer.unsigned if signer.has_key else None
         self._prefix = prefix = name.encode("latin-1") + b"="
         quoted = re.escape(prefix)  # not the end of a longer name, and exactly as long as what we gave
@@ -71,7 +71,7 @@ class SessionCookie:
 
     def giving(self, token: bytes) -> bytes:
         """The Set-Cookie header that gives a browser its token."""
-        return self._prefix + self._signer.sign(token) + self._attributes
+        return self._prefix + (token if self._sign is None else self._sign(token)) + self._attributes
 
     def taking(self) -> bytes:
         """The Set-Cookie header that makes a browser forget its token."""

@@ -30,9 +30,11 @@ class SessionData(dict[str, Any]):
         visit = visit_of(self)
         return self._own_modified if visit is None else visit.modified
 
+    # Every access passes through these two, so they walk up the visits themselves, without the call of visit_of().
+
     def mark_accessed(self) -> None:
         """Note that this request read it: the response varies by cookie."""
-        visit = current.get()  # visit_of(self), without the call: this runs at every access
+        visit = current.get()
         while visit is not None and visit.data is not self:
             visit = visit.outer
         if visit is None:
@@ -42,7 +44,9 @@ class SessionData(dict[str, Any]):
 
     def mark_modified(self) -> None:
         """Note that this request wrote to it: the session is stored and the cookie sent."""
-        visit = visit_of(self)
+        visit = current.get()
+        while visit is not None and visit.data is not self:
+            visit = visit.outer
         if visit is None:
             self._own_accessed = self._own_modified = True
         else:

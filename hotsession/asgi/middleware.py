@@ -7,12 +7,11 @@ from typing import Literal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.cookies import SessionCookie
-from hotsession.asgi.data import SessionData
 from hotsession.asgi.visit import BrowserVisit
 from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
 from hotsession.lifecycle.manager import SessionManager
-from hotsession.lifecycle.token import Signer
+from hotsession.lifecycle.token import Signer, hash_token
 from hotsession.registry import registry
 from hotsession.storages.base import Storage
 
@@ -85,12 +84,15 @@ class HotSessionMiddleware:
             scope["session"] = visit.data
             await self.app(scope, receive, send)
             return
-        visit = BrowserVisit(self._manager(), self._cookie, send)
+        manager = self._manager()
+        visit = BrowserVisit(manager, self._cookie, send)
         for token in self._cookie.tokens(scope["headers"]):
-            if await visit.open(token):
+            record = await manager.find_token(hash_token(token))
+            if record is not None:
+                visit.open(token, record)
                 break
-        else:
-            visit.data = SessionData()
+        if not hasattr(visit.data, "mark_accessed"):
+            await visit.begin()
         # As Starlette does, in the scope itself: middlewares around this one look there after the request.
         scope["session"] = visit.data
         scope[self._scope_key] = visit

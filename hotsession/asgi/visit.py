@@ -64,15 +64,17 @@ class BrowserVisit:
     def __repr__(self) -> str:
         return f"<BrowserVisit cookie={self._cookie.name!r} session={self._session!r}>"
 
-    async def open(self, token: bytes) -> bool:
-        """Take the session that `token` opens for the browser's; False if there is none."""
-        record = await self._manager.find_token(hash_token(token))
-        if record is None:
-            return False
-        if not hasattr(record.payload, "mark_accessed"):  # somebody gave the session other data
-            record = await self._manager.save_with_token(record, SessionData(record.payload), None)
+    def open(self, token: bytes, record: Record) -> None:
+        """Take the session that the browser's token opens."""
         self._token, self._record, self.data = token, record, record.payload
-        return True
+
+    async def begin(self) -> None:
+        """Have data that knows whether it is used: new for a new session, else in place of what somebody put there."""
+        if self._record is None:
+            self.data = SessionData()
+        else:
+            self.data = SessionData(self._record.payload)
+            self._record = await self._manager.ledger.save(self._record, self.data, None)
 
     @property
     def session(self) -> Session:
@@ -144,10 +146,10 @@ class BrowserVisit:
         self.unsaved = False
         try:
             if session is None and record is not None:
-                self._record = await self._manager.save_with_token(record, self.data, token)
+                self._record = await self._manager.ledger.save(record, self.data, token)
             else:
                 session = self.session
-                session._record = await self._manager.save_with_token(session.record, session.data, token)
+                session._record = await self._manager.ledger.save(session.record, session.data, token)
         except (SessionNotFound, InvalidTransition) as error:
             # Another request ended it. Storing it anew would undo a logout, so what was written here goes with it.
             logger.info("a session was over before a request that wrote to it could store that: %s", error)

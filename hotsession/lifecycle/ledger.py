@@ -62,25 +62,36 @@ class Ledger:
     async def save(self, record: Record, payload: Any, token: Token | None = None) -> Record:
         """Write the next version of a record and return it; the one with version 0 is added.
 
+        Args:
+            record: as it was read.
+            payload: what is in the session now.
+            token: what the middleware gives the browser with this answer.
+
         Raises:
             SessionConflict: somebody else wrote other data since it was read.
             SessionNotFound, SessionExpired, InvalidTransition: it is gone or over.
         """
         while True:
             now = self.clock()
-            if not record.is_open(now):
-                record = await self.unexpired(record.id) if record.version else record
-                if not record.is_live:
-                    raise wording.forbidden(record, "saved", now, await self.live_ids(record.key))
             following = saved(record, payload, now, self.limits, token)
-            if record.version == 0:
+            if following is None:
+                record = await self._reopened(record, now)
+            elif record.version == 0:
                 await self.add(following)
                 return following
-            if await self.storage.replace(following):
+            elif await self.storage.replace(following):
                 return following
-            version, record = record.version, await self.unexpired(record.id)
-            if record.is_live and record.version != version and record.payload is not payload:
-                raise wording.conflict(record, version, now)
+            else:
+                version, record = record.version, await self.unexpired(record.id)
+                if record.is_live and record.version != version and record.payload is not payload:
+                    raise wording.conflict(record, version, now)
+
+    async def _reopened(self, record: Record, now: float) -> Record:
+        """What is stored of a record that seems to be over, if it is live after all."""
+        record = await self.unexpired(record.id)
+        if not record.is_live:
+            raise wording.forbidden(record, "saved", now, await self.live_ids(record.key))
+        return record
 
     async def unexpired(self, id: str) -> Record:
         """The record with this id, whatever its state.

@@ -10,7 +10,7 @@ import builtins
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from hotsession.errors import ConfigurationError
@@ -21,7 +21,6 @@ from hotsession.lifecycle.flight import Flights
 from hotsession.lifecycle.ledger import Ledger
 from hotsession.lifecycle.record import NEXT, Key, Record, can_go, checked_key, moved, new_record
 from hotsession.lifecycle.session import Session
-from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
 
 logger = logging.getLogger("hotsession")
@@ -62,7 +61,7 @@ class SessionManager:
         self.storage = storage
         self.clock = clock
         self.reuse: Reuse = True
-        self._ledger = Ledger(name, storage, clock)
+        self.ledger = Ledger(name, storage, clock)
         self._flights: Flights[tuple[Record, bool]] = Flights()
         self.configure(idle_timeout=idle_timeout, max_age=max_age, reuse=reuse)
 
@@ -74,12 +73,12 @@ class SessionManager:
     @property
     def idle_timeout(self) -> float | None:
         """Seconds after its last reuse when a session expires; None for never."""
-        return self._ledger.limits.idle_timeout
+        return self.ledger.limits.idle_timeout
 
     @property
     def max_age(self) -> float | None:
         """Seconds after its creation when a session expires; None for never."""
-        return self._ledger.limits.max_age
+        return self.ledger.limits.max_age
 
     def configure(
         self, *, idle_timeout: float | None = None, max_age: float | None = None, reuse: Reuse | None = None
@@ -96,7 +95,7 @@ class SessionManager:
         Raises:
             ConfigurationError: a limit is not positive.
         """
-        self._ledger.limits = self._ledger.limits.changed(idle_timeout=idle_timeout, max_age=max_age)
+        self.ledger.limits = self.ledger.limits.changed(idle_timeout=idle_timeout, max_age=max_age)
         if reuse is not None:
             self.reuse = reuse
 
@@ -141,7 +140,7 @@ class SessionManager:
         if key is None:
             return await self._own_or_anonymous(force_new, data)
         fresh = force_new or not self._reuses(key)
-        if not fresh and (record := await self._ledger.find(key)) is not None:
+        if not fresh and (record := await self.ledger.find(key)) is not None:
             return _reused(record)
         while True:
             (record, created), mine = await self._flights.run(key, lambda: self._create(key, fresh, data))
@@ -159,7 +158,7 @@ class SessionManager:
             SessionNotFound: there is none.
             SessionExpired: its time is over.
         """
-        return Session(await self._ledger.unexpired(id), reused=True)
+        return Session(await self.ledger.unexpired(id), reused=True)
 
     async def list(
         self, status: str | None = None, key: Key | None = None, limit: int | None = None
@@ -201,7 +200,7 @@ class SessionManager:
             SessionExpired: its time is over.
             InvalidTransition: it is ended.
         """
-        session._record = await self._ledger.save(session.record, session.data)
+        session._record = await self.ledger.save(session.record, session.data)
 
     async def end(self, session: Session | str, *, reason: str | None = None) -> Session:
         """End a session: it is never reused again, and no cookie opens it.
@@ -222,9 +221,9 @@ class SessionManager:
         while True:
             record, now = view.record, self.clock()
             if record.version:
-                record = await self._ledger.unexpired(record.id)
+                record = await self.ledger.unexpired(record.id)
             if not can_go(record, "ended"):
-                raise wording.forbidden(record, "ended", now, await self._ledger.live_ids(record.key))
+                raise wording.forbidden(record, "ended", now, await self.ledger.live_ids(record.key))
             ended = moved(record, "ended", now, reason)
             if record.version == 0 or await self.storage.replace(ended):
                 break
@@ -236,31 +235,27 @@ class SessionManager:
 
     def draft(self, data: Any) -> Record:
         """A new anonymous session around `data` that is not stored yet; saving stores it."""
-        return new_record(secrets.token_hex(16), self.name, None, data, self.clock(), self._ledger.limits)
+        return new_record(secrets.token_hex(16), self.name, None, data, self.clock(), self.ledger.limits)
 
     async def find_token(self, token_hash: bytes) -> Record | None:
         """The live record that a browser's token opens, or None. It counts as a reuse."""
         record = await self.storage.find_token(self.name, token_hash)
-        if record is None or record.is_settled(self.clock(), self._ledger.limits):
+        if record is None or record.is_settled(self.clock(), self.ledger.limits):
             return record
-        return await self._ledger.seen(record)
-
-    def save_with_token(self, record: Record, data: Any, token: Token | None) -> Coroutine[Any, Any, Record]:
-        """Do what `save` does for a browser's session, and note the token that it gets with this answer."""
-        return self._ledger.save(record, data, token)
+        return await self.ledger.seen(record)
 
     # the parts
 
     async def _reuse_id(self, id: str, key: Key | None) -> Session:
         record = await self.storage.get(id)
         if record is None or record.manager != self.name:
-            raise wording.not_found(id, self.name, key, await self._ledger.live_ids(key))
+            raise wording.not_found(id, self.name, key, await self.ledger.live_ids(key))
         if key is not None and record.key != key:
-            raise wording.mismatch(record, key, self.clock(), await self._ledger.live_ids(key))
-        record = await self._ledger.unexpired(id)
+            raise wording.mismatch(record, key, self.clock(), await self.ledger.live_ids(key))
+        record = await self.ledger.unexpired(id)
         if not record.is_live:
-            raise wording.forbidden(record, "reused", self.clock(), await self._ledger.live_ids(record.key))
-        return _reused(await self._ledger.seen(record) or record)
+            raise wording.forbidden(record, "reused", self.clock(), await self.ledger.live_ids(record.key))
+        return _reused(await self.ledger.seen(record) or record)
 
     async def _own_or_anonymous(self, force_new: bool, data: DataSource | None) -> Session:
         session = None if force_new else current_session()
@@ -276,19 +271,19 @@ class SessionManager:
 
     async def _create(self, key: Key, fresh: bool, data: DataSource | None) -> tuple[Record, bool]:
         """Make the session of `key` unless somebody else just did; return it, and whether it was made."""
-        holder = await self._ledger.find(key)
+        holder = await self.ledger.find(key)
         if holder is not None and not fresh:
             return holder, False
         payload = await first_data(data)
         while True:
             now = self.clock()
-            record = new_record(secrets.token_hex(16), self.name, key, payload, now, self._ledger.limits)
+            record = new_record(secrets.token_hex(16), self.name, key, payload, now, self.ledger.limits)
             record = record._replace(version=1)
-            holder = await self._ledger.add(record, replacing=holder.id if holder is not None and fresh else None)
+            holder = await self.ledger.add(record, replacing=holder.id if holder is not None and fresh else None)
             if holder is None:
                 return record, True
             if holder.is_expired(now):
-                await self._ledger.expire(holder, now)
+                await self.ledger.expire(holder, now)
                 holder = None
             elif not fresh:
                 return holder, False

@@ -68,10 +68,6 @@ class Record(NamedTuple):
             return self.status == "expired"
         return self.expires_at is not None and self.expires_at <= now
 
-    def is_open(self, now: float) -> bool:
-        """Whether it is live and its time is not over at `now`."""
-        return self.status in LIVE and (self.expires_at is None or self.expires_at > now)
-
     def is_settled(self, now: float, limits: Limits) -> bool:
         """Whether a reuse at `now` leaves it as it is: not expired, and seen a moment ago."""
         return now - self.last_seen_at < limits.touch_every and (self.expires_at is None or self.expires_at > now)
@@ -96,9 +92,15 @@ def new_record(id: str, manager: str, key: Key | None, payload: Any, now: float,
     )
 
 
-def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token | None = None) -> Record:
-    """The next version, with this payload; if a token is given, with that one from now on."""
-    (public_id, manager, key, status, reason, version, created_at, _, _, _, token_hash, token_expires_at, _) = record
+def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token | None = None) -> Record | None:
+    """The next version, with this payload; if a token is given, with that one from now on. None if it is over."""
+    public_id, manager, key, status, reason, version, created_at, _, _, expires_at, token_hash, token_expires_at, _ = (
+        record
+    )
+    if not version:
+        created_at = now  # it begins to live when it is stored, however long somebody held it before
+    elif status not in LIVE or (expires_at is not None and expires_at <= now):
+        return None
     if token is not None:
         token_hash, lifetime = token
         token_expires_at = None if lifetime is None else now + lifetime

@@ -74,8 +74,8 @@ class MemoryStorage:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
                 return False
-            if record.status == before.status and record.token_hash == before.token_hash:
-                self._records[record.id] = record  # found by what it was found by; keys never change
+            if record.status is before.status and record.token_hash is before.token_hash:  # keys never change
+                self._records[record.id] = record  # so it is found by what it was found by
             else:
                 self._put(record, before)
             return True

@@ -34,8 +34,11 @@ def test_saving_makes_the_next_version() -> None:
 def test_saving_with_a_token_moves_the_expiry() -> None:
     """A browser that gets its cookie again keeps it for the cookie's lifetime, counted from now."""
     after = saved(record(), {}, 20, NONE, (b"new", 30))
+    assert after is not None
     assert (after.token_hash, after.token_expires_at, after.expires_at) == (b"new", 50, 50)
-    assert saved(after, {}, 25, NONE, (b"new", None)).expires_at is None
+    lasting = saved(after, {}, 25, NONE, (b"new", None))
+    assert lasting is not None
+    assert lasting.expires_at is None
 
 
 @pytest.mark.parametrize("status", sorted(NEXT.keys() - LIVE))
@@ -68,11 +71,19 @@ def test_the_moment_of_expiry_counts_as_expired() -> None:
     assert not record().is_expired(1e12)
 
 
-def test_only_a_live_session_in_its_time_is_open() -> None:
-    """Open is what may be written to."""
-    assert record().is_open(20)
-    assert not record(status="ended").is_open(20)
-    assert not record(expires_at=20.0).is_open(20)
+def test_only_a_live_session_in_its_time_can_be_saved() -> None:
+    """What is over has no next version; a paused session has."""
+    assert saved(record(version=1, status="ended"), {}, 20, NONE) is None
+    assert saved(record(version=1, expires_at=20.0), {}, 20, NONE) is None
+    assert saved(record(version=1, status="paused", expires_at=20.1), {}, 20, NONE) is not None
+
+
+def test_a_session_begins_to_live_when_it_is_stored() -> None:
+    """A socket that held a new one for hours without writing stores one that is as old as its first write."""
+    limits = Limits(idle_timeout=60, max_age=60)
+    after = saved(new_record("id", "manager", None, {}, 10, limits), {"a": 1}, 5000, limits)
+    assert after is not None
+    assert (after.created_at, after.expires_at, after.version) == (5000, 5060, 1)
 
 
 @pytest.mark.parametrize("key", ["a", ("a",), ("user", "7")])

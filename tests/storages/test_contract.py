@@ -11,6 +11,7 @@ import pytest
 
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.record import Key, Record, moved, new_record, saved
+from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 
@@ -29,6 +30,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def storage(request: pytest.FixtureRequest) -> Storage:
     """Each storage, empty."""
     made: Storage = request.param()
+    return made
+
+
+def following(before: Record, payload: bytes, token: Token | None = None) -> Record:
+    """The next version of a live record."""
+    made = saved(before, payload, 20, Limits(), token)
+    assert made is not None
     return made
 
 
@@ -148,9 +156,9 @@ async def test_replacing_what_is_gone_only_adds(storage: Storage) -> None:
 async def test_a_version_is_written_once(storage: Storage) -> None:
     """Of two writers of one version the second is told, and changes nothing."""
     await storage.add(record())
-    mine = saved(record(), b"mine", 20, Limits())
+    mine = following(record(), b"mine")
     assert await storage.replace(mine)
-    assert not await storage.replace(saved(record(), b"theirs", 20, Limits()))
+    assert not await storage.replace(following(record(), b"theirs"))
     assert not await storage.replace(record(version=9))
     assert await storage.get("one") == mine
 
@@ -158,7 +166,7 @@ async def test_a_version_is_written_once(storage: Storage) -> None:
 async def test_a_new_token_takes_the_place_of_the_old(storage: Storage) -> None:
     """The old one opens nothing from then on."""
     await storage.add(record(token_hash=b"old"))
-    renewed = saved(record(token_hash=b"old"), b"payload", 20, Limits(), (b"new", None))
+    renewed = following(record(token_hash=b"old"), b"payload", (b"new", None))
     assert await storage.replace(renewed)
     assert await storage.find_token("manager", b"old") is None
     assert await storage.find_token("manager", b"new") == renewed
@@ -169,7 +177,7 @@ async def test_touching_is_no_new_version(storage: Storage) -> None:
     await storage.add(record())
     touched = await storage.touch("one", 20, 80)
     assert touched == record(last_seen_at=20.0, expires_at=80.0) == await storage.get("one")
-    assert await storage.replace(saved(record(), b"new", 30, Limits()))
+    assert await storage.replace(following(record(), b"new"))
 
 
 async def test_an_expired_record_stays_as_it_was_written(storage: Storage) -> None:
@@ -235,7 +243,7 @@ def test_threads_that_write_at_once_lose_nothing(storage: Storage) -> None:
             while True:
                 before = await storage.get("one")
                 assert before is not None
-                if await storage.replace(saved(before, before.payload + b"x", 20, Limits())):
+                if await storage.replace(following(before, before.payload + b"x")):
                     break
 
     anyio.run(storage.add, record(payload=b""))
