@@ -16,9 +16,9 @@ import uvicorn
 
 from hotsession import __version__
 from hotsession.errors import ControlError, HotsessionError
+from hotsession.logs import follow_uvicorn
 from hotsession.run import control
 from hotsession.run.listener import address, listen
-from hotsession.run.logs import follow_uvicorn
 from hotsession.run.options import RunOptions, notes, parameters, run_options
 from hotsession.run.parent import Parent
 from hotsession.target import Target, find_target, suggestions

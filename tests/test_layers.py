@@ -23,9 +23,9 @@ LAYERS = [
     # new code beside the old
     "reload",
     # the host, and what it is told to serve
-    "app_object target reloaders asgi.host asgi.hot_app asgi.error_page",
+    "app_object target reloaders logs asgi.host asgi.hot_app asgi.error_page",
     # what a process needs around a server
-    "private_dir run.channel run.crashes run.keyboard run.listener run.logs run.options run.process run.terminal",
+    "private_dir run.channel run.crashes run.keyboard run.listener run.options run.process run.terminal",
     "run.server",
     # what users import
     "hotsession testing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hotsession.asgi.host import Host, HostOptions
+from hotsession.logs import be_heard
 from hotsession.reloaders import under_reloader
 from hotsession.target import find_target
 
@@ -25,3 +26,8 @@ class HotApp(Host):
         super().__init__(
             find_target(target, factory=factory), replace(options, watch=options.watch and not under_reloader())
         )
+
+    async def load(self) -> bool:
+        """Import the app for the first time, as `Host.load` does, and see to it that what is said of it is seen."""
+        be_heard()
+        return await super().load()

@@ -24,10 +24,10 @@ from uvicorn.config import STARTUP_FAILURE
 
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.errors import HotsessionError
+from hotsession.logs import follow_uvicorn
 from hotsession.run import terminal
 from hotsession.run.channel import CHANNEL, Message, WorkerChannel
 from hotsession.run.keyboard import Keyboard
-from hotsession.run.logs import follow_uvicorn
 from hotsession.run.options import RunOptions, run_options
 from hotsession.run.server import SIGNALS, WorkerServer
 from hotsession.target import Target

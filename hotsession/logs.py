@@ -1,4 +1,4 @@
-"""Lets the lines of the logger ``hotsession`` look like uvicorn's and go where uvicorn's go."""
+"""Lets the lines of the logger ``hotsession`` look like uvicorn's and go where uvicorn's go, or at least somewhere."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ def follow_uvicorn() -> None:
     ours.setLevel(theirs.getEffectiveLevel())
     ours.propagate = _reaches_root(theirs)
     ours.handlers = _handlers_below_root(theirs)
+
+
+def be_heard() -> None:
+    """Follow uvicorn if it runs; under another server write to stderr, as long as nobody handles our lines.
+
+    Without it they were lost: Python shows no line below WARNING that has no handler.
+    """
+    ours = logging.getLogger("hotsession")
+    if logging.getLogger("uvicorn").handlers:
+        follow_uvicorn()
+    elif not ours.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+        handler.addFilter(lambda record: not logging.getLogger().handlers)  # logging was configured later
+        ours.addHandler(handler)
+        ours.setLevel(ours.level or logging.INFO)
 
 
 def _line_up(logger: logging.Logger) -> list[logging.Logger]:

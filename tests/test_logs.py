@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from hotsession.run.logs import follow_uvicorn
+from hotsession.logs import be_heard, follow_uvicorn
 
 NAMES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "hotsession")
 
@@ -79,3 +79,21 @@ def test_a_logger_that_the_user_configured_stays_as_it_is() -> None:
     logging.getLogger("hotsession").setLevel(logging.ERROR)
     assert configure().handlers == []
     assert configure().level == logging.ERROR
+
+
+def test_without_uvicorn_lines_go_to_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under a server that knows nothing of us, and without logging of the user's, our lines show once."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "handlers", [])
+    be_heard()
+    be_heard()
+    logging.getLogger("hotsession.reload").info("Reloaded main")
+    logging.getLogger("hotsession.reload").debug("detail")
+    assert capsys.readouterr().err == "INFO:     Reloaded main\n"
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
+    logging.getLogger("hotsession.reload").info("Reloaded again")
+    assert capsys.readouterr().err == ""
