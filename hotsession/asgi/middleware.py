@@ -101,7 +101,7 @@ class HotSessionMiddleware:
             await self.app(scope, receive, visit.send)
         finally:
             current.reset(reset)
-            if visit.unsaved or visit.is_open_ended:
+            if visit.unsaved or visit.is_watched:
                 await visit.finish()
 
     def _manager(self) -> SessionManager:

@@ -43,6 +43,7 @@ class BrowserVisit:
         "_token",
         "accessed",
         "data",
+        "is_watched",
         "modified",
         "outer",
         "unsaved",
@@ -60,6 +61,7 @@ class BrowserVisit:
         self.data: Any = None  # the session's
         self.accessed = self.modified = False  # by what this visit does with the data
         self.unsaved = False  # modified since it was last stored
+        self.is_watched = False  # may need storing though nothing was noted: the session is new, or was asked for
 
     def __repr__(self) -> str:
         return f"<BrowserVisit cookie={self._cookie.name!r} session={self._session!r}>"
@@ -71,7 +73,7 @@ class BrowserVisit:
     async def begin(self) -> None:
         """Have data that knows whether it is used: new for a new session, else in place of what somebody put there."""
         if self._record is None:
-            self.data = SessionData()
+            self.data, self.is_watched = SessionData(), True
         else:
             self.data = SessionData(self._record.payload)
             self._record = await self._manager.ledger.save(self._record, self.data, None)
@@ -82,6 +84,7 @@ class BrowserVisit:
         if self._session is None:
             self._session = Session(self._record or self._manager.draft(self.data), reused=self._record is not None)
             self._session._renew = self.renew
+            self.is_watched = True
         return self._session
 
     def renew(self) -> None:
@@ -98,20 +101,15 @@ class BrowserVisit:
         """Pass a message on to the client; the one with the headers takes along what they must say."""
         if not self._started and message["type"] in STARTS:
             self._started = True
-            cookie = await self._store() if self.unsaved or self.is_open_ended else None
+            cookie = await self._store() if self.unsaved or self.is_watched else None
             if cookie is not None or self.accessed:
-                headers = list(message.get("headers") or ())
+                headers = [*message.get("headers", ())]
                 if self.accessed:
                     _vary_by_cookie(headers)
                 if cookie is not None:
                     headers.append((b"set-cookie", cookie))
                 message = {**message, "headers": headers}  # an app may send one and the same dict to everybody
         await self._forward(message)
-
-    @property
-    def is_open_ended(self) -> bool:
-        """Whether there may be something to store though nothing was noted: a session that is new or was asked for."""
-        return self._record is None or self._session is not None
 
     async def finish(self) -> None:
         """Store what was written after the answer began, or without one.
