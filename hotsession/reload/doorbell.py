@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -36,6 +37,7 @@ class Doorbell:
         self._wanted_directory = wanted_directory
         self._wanted_file = wanted_file
         self._inotify: Any = None
+        self._is_stopped = False
         self._directories: dict[int, str] = {}
         if sys.platform == "linux":
             self._hang(tuple(roots))
@@ -64,8 +66,13 @@ class Doorbell:
 
     def wait(self, seconds: float) -> bool:
         """Sleep until something happened, `stop` was called or `seconds` are over; True when something happened."""
-        self._poll.poll(seconds * 1000)
-        return sum(map(self._rings, self._inotify.read(timeout=0))) > 0  # all of them: a new directory is to be added
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._poll.poll(left * 1000)
+            rings = [self._rings(event) for event in self._inotify.read(timeout=0)]  # all: some add a new directory
+            if any(rings) or self._is_stopped:
+                return any(rings)
+        return False
 
     def _rings(self, event: Any) -> bool:
         path = os.path.join(self._directories.get(event.wd, ""), event.name)
@@ -80,6 +87,7 @@ class Doorbell:
 
     def stop(self) -> None:
         """Wake the thread that waits. Any thread may call this."""
+        self._is_stopped = True
         if self._inotify is not None:
             os.eventfd_write(self._stopped, 1)
 

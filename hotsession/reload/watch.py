@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path, PurePath
@@ -26,8 +27,10 @@ logger = logging.getLogger("hotsession.reload")
 _STEP_MS = 1  # a batch ends when nothing came for this long
 _POLLING_STEP_MS = 10  # the same without a doorbell, when asking costs time all day
 _DEBOUNCE_MS = 50  # a batch never grows longer than this: who acts on it decides whether to wait for more
-_ANSWER_MS = 20  # how long after the doorbell rang watchfiles may take to know of it
-_LOOK_ANYWAY_SECONDS = 2.0  # how often to look without being rung for
+_LOOK_MS = 20  # how long one look at what watchfiles has takes at most
+_ANSWER_SECONDS = 0.5  # how long to go on looking after the doorbell rang: watchfiles may know of it later
+_MORE_SECONDS = 0.1  # the same once something was found: one ring may have been for several files
+_LOOK_ANYWAY_SECONDS = 5.0  # how often to look without being rung for
 
 _KINDS: dict[watchfiles.Change, Literal["added", "modified", "deleted"]] = {
     watchfiles.Change.added: "added",
@@ -126,16 +129,18 @@ class Watcher:
         identity = _identity(roots)
         self._doorbell = None if self._poll else Doorbell(roots, self._wanted.directory, self._wanted)
         changes = self._open(roots)
+        look_until = 0.0
         try:
             for batch in changes:
                 self._ready.set()
                 found = frozenset(Change(path, _KINDS[kind]) for kind, path in batch if self._wanted(path))
                 if found:
                     self._deliver(found)
+                    look_until = time.monotonic() + _MORE_SECONDS
                 if self._stopping.is_set() or _identity(self._roots) != identity:
                     return
-                if self._doorbell:
-                    self._doorbell.wait(_LOOK_ANYWAY_SECONDS)
+                if self._doorbell and time.monotonic() >= look_until and self._doorbell.wait(_LOOK_ANYWAY_SECONDS):
+                    look_until = time.monotonic() + _ANSWER_SECONDS
         finally:
             changes.close()
             if self._doorbell is not None:
@@ -148,7 +153,7 @@ class Watcher:
             "watch_filter": None,
             "debounce": _DEBOUNCE_MS,
             "step": _STEP_MS if self._doorbell else _POLLING_STEP_MS,
-            "rust_timeout": _ANSWER_MS if self._doorbell else 1000,
+            "rust_timeout": _LOOK_MS if self._doorbell else 1000,
             "yield_on_timeout": True,
             "stop_event": self._stopping,
             "ignore_permission_denied": True,
