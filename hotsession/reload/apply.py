@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from types import ModuleType
 
 from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
+from hotsession.hooks import is_being_cancelled
 from hotsession.registry import Overtaken as NameTaken
 from hotsession.registry import registry
 from hotsession.reload.adapters import dependents_of
@@ -92,7 +92,7 @@ class Reloader:
         load = self._prepare(plan)
         try:
             load.begin()
-            self._dress(load, load.import_here())
+            self._import_here(load)
         except BaseException as error:  # noqa: BLE001  sys.exit() in a module included: the next save may mend it
             self._roll_back(load)
             self._report(LoadFailed("import", error, (self.target,)))
@@ -162,11 +162,10 @@ class Reloader:
         except Abandoned:
             self._roll_back(load)
             return Overtaken()
-        except asyncio.CancelledError:
+        except BaseException as error:  # whatever a module raises, sys.exit() too: a save never ends us
             self._roll_back(load)
-            raise
-        except BaseException as error:  # noqa: BLE001  whatever a module raises, sys.exit() too: a save never ends us
-            self._roll_back(load)
+            if is_being_cancelled():
+                raise
             return LoadFailed("import", error, tuple(sorted(plan.modules)))
         if old is not None and load.generation.invalid:
             self._roll_back(load)
@@ -186,17 +185,18 @@ class Reloader:
         except (Overtaken, NameTaken):
             self._roll_back(load)
             return Overtaken()
-        except Exception as error:  # noqa: BLE001  it is the user's, and shown
+        except BaseException as error:
             self._roll_back(load)
+            if is_being_cancelled():
+                raise
             return LoadFailed("start-up", error, tuple(sorted(plan.modules)))
-        except BaseException:
-            self._roll_back(load)
-            raise
         seconds = time.perf_counter() - seen_at
         services = {} if old is None else old.container.names()
         failures = await self._handover.hooks(load, old)
         if old is not None:
             self.retirement.add(old)
+        elif not self.retirement:
+            self._views.uncover()
         return Reloaded(
             generation=load.generation.number,
             modules=tuple(dict.fromkeys((*plan.changed, *sorted(plan.modules - set(gone))))),
@@ -216,8 +216,7 @@ class Reloader:
             watching = asyncio.create_task(self._abandon_when_overtaken(load))
             try:
                 load.begin()
-                module = await load.import_in_thread()
-                self._dress(load, module)
+                await load.in_thread(lambda: self._import_here(load))
             except Exception as error:
                 if not wants_main_thread(error):
                     raise
@@ -229,11 +228,17 @@ class Reloader:
                 return load
             finally:
                 watching.cancel()
-        load.begin()
-        self._dress(load, load.import_here())
+        try:
+            load.begin()
+            self._import_here(load)
+        except BaseException:
+            self._roll_back(load)
+            raise
         return load
 
-    def _dress(self, load: Load, module: ModuleType) -> None:
+    def _import_here(self, load: Load) -> None:
+        """Import the new modules and find the app, whose factory may import and build as much as they do."""
+        module = load.import_here()
         with load.context():
             self._stage.dress(load.generation, module)
 
@@ -263,23 +268,27 @@ class Reloader:
         return Load(plan, self.target, generation, old, self._importer, self._views, reset)
 
     def _plan(self, changes: frozenset[Change]) -> Plan:
+        """What `changes` mean, with what libraries say has to be replaced together."""
+        plan = self._plan_without_libraries(changes)
+        if self.current is None or not plan.modules:
+            return plan
+        graph, together = self.current.codebase.graph, plan.modules
+        while more := (dependents_of(together) & graph.files.keys()) - together:
+            plan = self._plan_without_libraries(changes, also=plan.modules | more)
+            together = plan.modules | more
+        return plan
+
+    def _plan_without_libraries(self, changes: frozenset[Change], also: frozenset[str] = frozenset()) -> Plan:
         if self.current is None:
             return Plan((), frozenset({self.target}))
-        changes |= {replace(change, path=os.path.realpath(change.path)) for change in changes}
-        also: frozenset[str] = frozenset({self.target} if self.follower.pending else ())
-        while True:
-            plan = make_plan(
-                self.current.codebase.graph,
-                self.target,
-                changes,
-                scope=self._scope,
-                search_path={*self._search_path(), *map(os.path.realpath, self._search_path())},
-                also=also,
-            )
-            more = dependents_of(plan.modules) - plan.modules if plan.modules else frozenset()
-            if not more:
-                return plan
-            also |= more
+        return make_plan(
+            self.current.codebase.graph,
+            self.target,
+            changes | {replace(change, path=os.path.realpath(change.path)) for change in changes},
+            scope=self._scope,
+            search_path={*self._search_path(), *map(os.path.realpath, self._search_path())},
+            also=also | ({self.target} if self.follower.pending else frozenset()),
+        )
 
     def _relevant(self, changes: frozenset[Change]) -> frozenset[Change]:
         """What of `changes` is news to the app: not what was read already, nor files that it has nothing to do with."""
@@ -289,7 +298,7 @@ class Reloader:
             if not self._sources.is_current(change.path)
         )
         waiting = self.current is None or self.follower.pending
-        return fresh if fresh and (waiting or self._plan(fresh)) else frozenset()
+        return fresh if fresh and (waiting or self._plan_without_libraries(fresh)) else frozenset()
 
     def _when_old_ones_are_gone(self) -> None:
         self._views.uncover()
