@@ -84,8 +84,6 @@ def test_a_logger_that_the_user_configured_stays_as_it_is() -> None:
 def test_without_uvicorn_lines_go_to_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
     """Under a server that knows nothing of us, and without logging of the user's, our lines show once."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(logging.getLogger("uvicorn"), "handlers", [])
