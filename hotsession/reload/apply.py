@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,7 +16,6 @@ from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.hooks import is_being_cancelled
 from hotsession.registry import Overtaken as NameTaken
 from hotsession.registry import registry
-from hotsession.reload.adapters import dependents_of
 from hotsession.reload.codebase import Abandoned, Codebase
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.follow import Follower, Outcome, Overtaken
@@ -26,7 +24,8 @@ from hotsession.reload.handover import Handover, dispose_modules
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.ownership import Ownership
-from hotsession.reload.plan import Plan, Scope, make_plan
+from hotsession.reload.plan import Plan, Scope
+from hotsession.reload.planner import Planner
 from hotsession.reload.report import failed_lines, reloaded_line
 from hotsession.reload.retire import Retirement
 from hotsession.reload.source import SourceCache
@@ -67,13 +66,12 @@ class Reloader:
         self.feed = ChangeFeed(self._relevant)
         self._ownership = ownership
         self._stage = stage
-        self._search_path = search_path
-        self._scope = scope
         self._views = Views()
         self._sweeper = Sweeper(self._activity)
         self.retirement = Retirement(drain_timeout, self._when_old_ones_are_gone)
         self._handover = Handover(stage.hold, self.retirement, stop_first=stop_first)
         self._sources = SourceCache()
+        self._planner = Planner(target, self._sources, search_path, scope=scope)
         self._importer: Importer = registry.object("importer", Importer)
         self._number = 0
         self._first: Load | None = None
@@ -268,37 +266,16 @@ class Reloader:
         return Load(plan, self.target, generation, old, self._importer, self._views, reset)
 
     def _plan(self, changes: frozenset[Change]) -> Plan:
-        """What `changes` mean, with what libraries say has to be replaced together."""
-        plan = self._plan_without_libraries(changes)
-        if self.current is None or not plan.modules:
-            return plan
-        graph, together = self.current.codebase.graph, plan.modules
-        while more := (dependents_of(together) & graph.files.keys()) - together:
-            plan = self._plan_without_libraries(changes, also=plan.modules | more)
-            together = plan.modules | more
-        return plan
-
-    def _plan_without_libraries(self, changes: frozenset[Change], also: frozenset[str] = frozenset()) -> Plan:
         if self.current is None:
             return Plan((), frozenset({self.target}))
-        return make_plan(
-            self.current.codebase.graph,
-            self.target,
-            changes | {replace(change, path=os.path.realpath(change.path)) for change in changes},
-            scope=self._scope,
-            search_path={*self._search_path(), *map(os.path.realpath, self._search_path())},
-            also=also | ({self.target} if self.follower.pending else frozenset()),
-        )
+        return self._planner.plan(self.current.codebase.graph, changes, again=bool(self.follower.pending))
 
     def _relevant(self, changes: frozenset[Change]) -> frozenset[Change]:
         """What of `changes` is news to the app: not what was read already, nor files that it has nothing to do with."""
-        fresh = frozenset(
-            Change(change.path, "modified") if change.kind == "deleted" and os.path.exists(change.path) else change
-            for change in changes
-            if not self._sources.is_current(change.path)
-        )
-        waiting = self.current is None or self.follower.pending
-        return fresh if fresh and (waiting or self._plan_without_libraries(fresh)) else frozenset()
+        fresh = self._planner.news(changes)
+        if self.current is None or self.follower.pending:
+            return fresh  # any file may be the one that was missing
+        return fresh if self._planner.concerns(self.current.codebase.graph, fresh) else frozenset()
 
     def _when_old_ones_are_gone(self) -> None:
         self._views.uncover()
