@@ -104,6 +104,7 @@ class Watcher:
 
     def start(self) -> None:
         """Start watching; what changes from the return of this call on is delivered."""
+        _quiet_watchfiles()
         self._thread.start()
         self._ready.wait()
 
@@ -182,6 +183,16 @@ class Watcher:
         changes = frozenset(Change(str(path)) for path in found if self._wanted(str(path)))
         if changes and not self._stopping.is_set():
             self._deliver(changes)
+
+
+def _quiet_watchfiles() -> None:
+    """Let watchfiles not log each batch, as it would where the app logs everything at INFO.
+
+    A log file below the watched directories would make it endless: the line is a change, which is a line.
+    """
+    theirs = logging.getLogger("watchfiles.main")
+    if not theirs.level:
+        theirs.setLevel(logging.WARNING)
 
 
 def _identity(roots: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:

@@ -109,9 +109,10 @@ def test_started_with_a_lifespan_that_fails_it_comes_up_with_the_next_save(tmp_p
 
 
 def test_what_the_app_writes_is_no_save(tmp_path: Path) -> None:
-    """An app that writes logs, databases and caches into its own directory at each request is never reloaded for it."""
+    """An app that logs everything to a file, and writes databases and caches, beside its code is not reloaded for it."""
     app = """
-        import json, pathlib, sqlite3, time
+        import json, logging, pathlib, sqlite3, time
+        logging.basicConfig(filename="all.log", level=logging.INFO)
         LOADED = time.time()
         here = pathlib.Path(__file__).parent
         async def app(scope, receive, send):
@@ -137,3 +138,4 @@ def test_what_the_app_writes_is_no_save(tmp_path: Path) -> None:
         assert len(loaded) == 1
         server.wait_for_line("Reloaded main")
         assert server.log.count("Reloaded") == 1
+        assert "watchfiles" not in (project / "all.log").read_text()
