@@ -30,7 +30,7 @@ async def call_hook(what: str, hook: Callable[[], object]) -> Failure | None:
         if inspect.isawaitable(result):
             await result
     except (Exception, SystemExit, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+        if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
             raise
         logger.error("%s failed: %s: %s", what, type(error).__name__, error, exc_info=error)
         # The frames of the traceback would keep the code and the objects of an old generation alive.
@@ -44,7 +44,7 @@ async def call_hooks(hooks: Iterable[tuple[str, Callable[[], object]]]) -> tuple
     return tuple(failure for failure in failures if failure is not None)
 
 
-def _is_being_cancelled() -> bool:
-    """Tell a cancellation of ours from one that a hook met by awaiting a task that it had cancelled itself."""
+def is_being_cancelled() -> bool:
+    """Tell a cancellation of ours from one that the user's code raised, or met in a task it had cancelled itself."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

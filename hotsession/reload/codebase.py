@@ -26,7 +26,7 @@ _LOADING = registry.loading_variable
 
 
 class Abandoned(BaseException):
-    """The load was overtaken by newer changes: it ends at its next import, through any ``except Exception``."""
+    """The load was overtaken by newer changes: its modules end at their next import, through any `except Exception`."""
 
 
 class Codebase:
@@ -114,7 +114,7 @@ class Codebase:
         return module
 
     def _resolve_slowly(self, name: str) -> ModuleType:
-        if self.abandoned:
+        if self.abandoned and self.importing is not None:
             raise Abandoned
         if self._is_foreign(name):
             return import_foreign(name)

@@ -22,7 +22,7 @@ class ImportGraph:
         extensions: name of an own extension module -> its file. They are never loaded twice in one process.
         imports: module name -> the names it imported, those of functions at run time included.
         late: the part of `imports` that functions imported after their module was loaded.
-        missed: module name -> the names it tried to import and that were not there.
+        missed: module name -> the names it tried to import in vain, because they were not there or raised.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class ImportGraph:
     def dependents(self, names: Iterable[str]) -> set[str]:
         """The given modules and all that import them, directly or not."""
         importers = _sets()
-        for importer, imported in list(self.imports.items()):
+        for importer, imported in (*self.imports.items(), *self.missed.items()):
             for name in tuple(imported):
                 importers[name].add(importer)
         found: set[str] = set()
@@ -74,8 +74,7 @@ class ImportGraph:
         carried.real_files = {name: path for name, path in self.real_files.items() if name not in names}
         carried.folders = {name: paths for name, paths in self.folders.items() if name not in names}
         carried.extensions = dict(self.extensions)
-        for name in (*carried.files, *carried.extensions):
-            carried.imports[name] = self.imports[name]
-            carried.late[name] = self.late[name]
-            carried.missed[name] = self.missed[name]
+        for mine, theirs in ((self.imports, carried.imports), (self.late, carried.late), (self.missed, carried.missed)):
+            for name in {*carried.files, *carried.extensions, *tuple(mine)} - names:
+                theirs[name] = mine[name]
         return carried

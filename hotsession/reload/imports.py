@@ -81,8 +81,8 @@ class Importer:
             module = self._resolve(codebase, absolute)
             if fromlist:
                 self._resolve_submodules(codebase, module, fromlist)
-        except ModuleNotFoundError as error:
-            _note_missing(codebase, importer, absolute, error)
+        except BaseException as error:
+            _note_missed(codebase, importer, absolute, fromlist or (), error)
             raise
         if importer is not None:
             _note(codebase, importer, absolute, fromlist, whole=level == 0)
@@ -108,8 +108,8 @@ class Importer:
         absolute = importlib.util.resolve_name(name, package) if name.startswith(".") else name
         try:
             module = self._resolve(codebase, absolute)
-        except ModuleNotFoundError as error:
-            _note_missing(codebase, importer, absolute, error)
+        except BaseException as error:
+            _note_missed(codebase, importer, absolute, (), error)
             raise
         if importer is not None:
             _note(codebase, importer, absolute, ())
@@ -166,8 +166,8 @@ class Importer:
         absolute = _absolute(name, globals, level)
         try:
             module = self._import(name, globals, locals, fromlist, level)
-        except ModuleNotFoundError as error:
-            _note_missing(loader.home, loader.name, absolute, error)
+        except BaseException as error:
+            _note_missed(loader.home, loader.name, absolute, fromlist, error)
             raise
         _note(loader.home, loader.name, absolute, fromlist, whole=level == 0)
         loader.seen.add((name, fromlist, level))
@@ -242,6 +242,12 @@ def _note(codebase: Codebase, importer: str, name: str, fromlist: Sequence[str],
             graph.record(importer, each, late=late)
 
 
-def _note_missing(codebase: Codebase, importer: str | None, name: str, error: ModuleNotFoundError) -> None:
+def _note_missed(
+    codebase: Codebase, importer: str | None, name: str, fromlist: Sequence[str], error: BaseException
+) -> None:
+    """Note what an import by `importer` did not get; it may catch the error and go without."""
     if importer is not None:
-        codebase.graph.missed[importer].update({name, error.name or name})
+        names = {name, *(f"{name}.{each}" for each in fromlist)}
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            names.add(error.name)
+        codebase.graph.missed[importer] |= names

@@ -102,13 +102,12 @@ class Load:
         with registry.loading(self._transaction), registry.running(self.generation.number):
             yield
 
-    async def import_in_thread(self) -> ModuleType:
-        """Import the planned modules while the event loop goes on, and return the target."""
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        """Do `work` in a thread of its own while the event loop goes on."""
         interval = sys.getswitchinterval()
         sys.setswitchinterval(min(interval, _SWITCH_INTERVAL_SECONDS))
         try:
-            module: ModuleType = await in_thread(self.import_here)
-            return module
+            await in_thread(work)
         finally:
             sys.setswitchinterval(interval)
 
@@ -175,11 +174,12 @@ class Load:
         self._transaction.close()
 
     def roll_back(self) -> None:
-        """Leave everything as it was before `begin`."""
+        """Leave everything as it was before `begin`. Doing it twice changes nothing."""
         self._views.close()
         self._transaction.close()
-        if self._libraries is not None:
-            self._libraries.rollback()
+        libraries, self._libraries = self._libraries, None
+        if libraries is not None:
+            libraries.rollback()
 
 
 def mentions(code: types.CodeType, word: str) -> bool:
