@@ -109,7 +109,7 @@ def test_started_with_a_lifespan_that_fails_it_comes_up_with_the_next_save(tmp_p
 
 
 def test_what_the_app_writes_is_no_save(tmp_path: Path) -> None:
-    """An app that logs everything to a file, and writes databases and caches, beside its code is not reloaded for it."""
+    """An app that logs all to a file, and writes databases and caches, beside its code is not reloaded for it."""
     app = """
         import json, logging, pathlib, sqlite3, time
         logging.basicConfig(filename="all.log", level=logging.INFO)
