@@ -24,6 +24,7 @@ from hotsession.reload.handover import Handover, dispose_modules
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.ownership import Ownership
+from hotsession.reload.patience import Patience
 from hotsession.reload.plan import Plan, Scope
 from hotsession.reload.planner import Planner
 from hotsession.reload.report import failed_lines, reloaded_line
@@ -69,7 +70,8 @@ class Reloader:
         self._views = Views()
         self._sweeper = Sweeper(self._activity)
         self.retirement = Retirement(drain_timeout, self._when_old_ones_are_gone)
-        self._handover = Handover(stage.hold, self.retirement, stop_first=stop_first)
+        self._patience = Patience(self.feed.wait)
+        self._handover = Handover(stage.hold, self.retirement, self._patience, stop_first=stop_first)
         self._sources = SourceCache()
         self._planner = Planner(target, self._sources, search_path, scope=scope)
         self._importer: Importer = registry.object("importer", Importer)
@@ -180,7 +182,7 @@ class Reloader:
                     raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None
-        except (Overtaken, NameTaken):
+        except (Overtaken, NameTaken, Abandoned):
             self._roll_back(load)
             return Overtaken()
         except BaseException as error:
@@ -211,10 +213,9 @@ class Reloader:
     async def _import(self, load: Load, plan: Plan, reset: Reset) -> Load:
         """Import the new modules, in a thread if they allow it, and find the app; return the load that did it."""
         if self.current is not None and not self._in_main_thread:
-            watching = asyncio.create_task(self._abandon_when_overtaken(load))
             try:
                 load.begin()
-                await load.in_thread(lambda: self._import_here(load))
+                await load.in_thread(lambda: self._import_here(load), self._patience)
             except Exception as error:
                 if not wants_main_thread(error):
                     raise
@@ -224,8 +225,6 @@ class Reloader:
                 load = self._prepare(plan, reset)
             else:
                 return load
-            finally:
-                watching.cancel()
         try:
             load.begin()
             self._import_here(load)
@@ -239,10 +238,6 @@ class Reloader:
         module = load.import_here()
         with load.context():
             self._stage.dress(load.generation, module)
-
-    async def _abandon_when_overtaken(self, load: Load) -> None:
-        await self.feed.wait()
-        load.generation.codebase.abandoned = True
 
     # values
 
@@ -288,7 +283,7 @@ class Reloader:
         return self._number + (current.served + len(current.work) if current else 0)
 
     def _roll_back(self, load: Load) -> None:
-        load.generation.codebase.abandoned = True  # a thread that still imports, because we were cancelled, ends soon
+        load.generation.codebase.abandon()  # a thread that still imports, because we were cancelled, ends soon
         load.roll_back()
         if not self.retirement:
             self._views.uncover()

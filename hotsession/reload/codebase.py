@@ -66,6 +66,10 @@ class Codebase:
     def __repr__(self) -> str:
         return f"<Codebase of {len(self.modules)} carried and {len(self.loaded)} loaded modules>"
 
+    def abandon(self) -> None:
+        """Let the load end at its next import: newer changes came, or it is over."""
+        self.abandoned = True
+
     # finding
 
     def find(self, name: str, path: Any = None) -> ModuleSpec | None:

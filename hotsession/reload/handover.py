@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
 from hotsession.events import Failure
 from hotsession.registry import registry
+from hotsession.reload.codebase import Abandoned
 from hotsession.reload.generation import Generation
 from hotsession.reload.load import Load
+from hotsession.reload.patience import Patience
 from hotsession.reload.retire import Retirement, end_lifespan
 
 logger = logging.getLogger("hotsession.reload")
@@ -21,6 +24,7 @@ class Handover:
     Args:
         hold: lets new requests wait during a block.
         retirement: ends old generations.
+        patience: gives a start-up up that newer changes overtake.
         stop_first: the old app ends before the new one starts, for what can't exist twice.
     """
 
@@ -28,11 +32,13 @@ class Handover:
         self,
         hold: Callable[[], contextlib.AbstractAsyncContextManager[None]],
         retirement: Retirement,
+        patience: Patience,
         *,
         stop_first: bool,
     ) -> None:
         self._hold = hold
         self._retirement = retirement
+        self._patience = patience
         self._stop_first = stop_first
 
     @contextlib.asynccontextmanager
@@ -42,19 +48,43 @@ class Handover:
         Args:
             load: what was imported.
             old: the generation that serves; None the first time.
+
+        Raises:
+            Abandoned: newer changes came, and the new app did not come up.
         """
         if not self._stop_first or old is None:
-            async with _running(load):
+            async with self._running(load):
                 yield
             return
         async with self._hold():
             await self._retirement.end(old, 0.0)
             try:
-                async with _running(load):
+                async with self._running(load):
                     yield
             except BaseException:
                 await _bring_back(old)
                 raise
+
+    @contextlib.asynccontextmanager
+    async def _running(self, load: Load) -> AsyncIterator[None]:
+        """Start the new app for the block; end it again if the block raises."""
+        with load.context():
+            starting = asyncio.create_task(load.generation.lifespan.start(), name="hotsession starts the app")
+        try:
+            async with self._patience.during(lambda: "The new app is still starting up", give_up=starting.cancel):
+                await asyncio.wait([starting])
+        except asyncio.CancelledError:
+            starting.cancel()
+            await asyncio.wait([starting])
+            raise
+        if starting.cancelled():
+            raise Abandoned
+        starting.result()
+        try:
+            yield
+        except BaseException:
+            await end_lifespan(load.generation)
+            raise
 
     async def hooks(self, load: Load, old: Generation | None) -> tuple[Failure, ...]:
         """Dispose of the modules that were replaced, tell the new ones they are in place, and return what failed.
@@ -73,18 +103,6 @@ class Handover:
                 if name in load.plan.modules:
                     failures += tuple(await handle.reloaded())
         return failures
-
-
-@contextlib.asynccontextmanager
-async def _running(load: Load) -> AsyncIterator[None]:
-    """Start the new app for the block; end it again if the block raises."""
-    with load.context():
-        await load.generation.lifespan.start()
-    try:
-        yield
-    except BaseException:
-        await end_lifespan(load.generation)
-        raise
 
 
 async def _bring_back(old: Generation) -> None:

@@ -5,23 +5,22 @@ Until `commit` nothing of it shows; `roll_back` leaves everything as it was.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
 import logging
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from hotsession.registry import Committed, Transaction, registry
 from hotsession.reload.adapters import begin_all
-from hotsession.reload.codebase import Codebase
+from hotsession.reload.codebase import Abandoned, Codebase
 from hotsession.reload.generation import Generation
 from hotsession.reload.imports import Importer
+from hotsession.reload.patience import ImportThread, Patience
 from hotsession.reload.plan import Plan, load_order
 from hotsession.reload.views import Views
 
@@ -102,12 +101,19 @@ class Load:
         with registry.loading(self._transaction), registry.running(self.generation.number):
             yield
 
-    async def in_thread(self, work: Callable[[], None]) -> None:
-        """Do `work` in a thread of its own while the event loop goes on."""
+    async def in_thread(self, work: Callable[[], None], patience: Patience) -> None:
+        """Do `work` in a thread of its own while the event loop goes on.
+
+        Raises:
+            Abandoned: newer changes came, and the work did not come to its end.
+        """
         interval = sys.getswitchinterval()
         sys.setswitchinterval(min(interval, _SWITCH_INTERVAL_SECONDS))
+        codebase, thread = self.generation.codebase, ImportThread(work)
+        describe = partial(_describe, thread, codebase)
         try:
-            await in_thread(work)
+            async with patience.during(describe, warn=codebase.abandon, give_up=lambda: thread.give_up(Abandoned())):
+                await thread.run()
         finally:
             sys.setswitchinterval(interval)
 
@@ -212,29 +218,5 @@ def wants_main_thread(error: BaseException) -> bool:
     )
 
 
-async def in_thread(function: Callable[[], Any]) -> Any:
-    """Run `function` in a thread of its own, which sees the caller's context, and return what it returns.
-
-    Not in a pool: the app's own threads may fill that.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def deliver(result: Any, error: BaseException | None) -> None:
-        if not done.cancelled():
-            done.set_result((result, error))
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = function()
-        except BaseException as caught:  # noqa: BLE001  it is raised where it is awaited: sys.exit() in a module too
-            error = caught
-        loop.call_soon_threadsafe(deliver, result, error)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="hotsession load", daemon=True).start()
-    result, error = await done
-    if error is not None:
-        raise error
-    return result
+def _describe(thread: ImportThread, codebase: Codebase) -> str:
+    return f"The new code is still being imported ({thread.whereabouts(codebase.ownership.owns)})"
