@@ -13,7 +13,9 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -290,7 +292,20 @@ class Project:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while others := [task for task in asyncio.all_tasks() if task.get_name().startswith("hotsession retires")]:
                 await asyncio.wait(others)
-        gc.collect()
+
+    async def collect(self, found: Sequence[weakref.ref[Any]]) -> list[Any]:
+        """Collect garbage until all of these are gone; return those that are not when the time is over.
+
+        A thread that has done its work may need a moment to let go of it.
+        """
+        await self.drained()
+        end = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            gc.collect()
+            alive = [each for each in found if each() is not None]
+            if not alive or time.monotonic() > end:
+                return [each() for each in alive]
+            await asyncio.sleep(0.001)
 
 
 def lines(caplog: Any, level: int = logging.INFO) -> list[str]:

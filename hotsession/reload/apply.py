@@ -89,6 +89,7 @@ class Reloader:
     async def load_first(self) -> bool:
         """Import the first generation in the calling thread, and return whether that worked; `start_first` follows."""
         plan = Plan((), frozenset({self.target}))
+        tasks = asyncio.all_tasks()
         load = self._prepare(plan)
         try:
             load.begin()
@@ -97,6 +98,7 @@ class Reloader:
             self._roll_back(load)
             self._report(LoadFailed("import", error, (self.target,)))
             return False
+        self._in_main_thread = bool(asyncio.all_tasks() - tasks)  # modules that start tasks are going to do it again
         self._first = load
         return True
 

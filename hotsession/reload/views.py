@@ -167,14 +167,11 @@ class _PackageView(ModuleType):
             super().__setattr__(name, value)
 
 
-_view_classes: dict[type[ModuleType], type[ModuleType]] = {ModuleType: _PackageView}
-
-
 class Views:
     """The views that are up: on `sys.modules` during a load, on packages also while older generations have work."""
 
     def __init__(self) -> None:
-        self._packages: dict[ModuleType, type[ModuleType]] = {}
+        self._packages: dict[ModuleType, tuple[type[ModuleType], type[ModuleType]]] = {}  # its own class, the view
         self._modules: dict[str, ModuleType] | None = None
 
     def open(self) -> None:
@@ -192,13 +189,13 @@ class Views:
         """Show the submodules of a package to each generation as its own."""
         kind = type(package)
         if not issubclass(kind, _PackageView):
-            if kind not in _view_classes:
-                _view_classes[kind] = type(kind.__name__, (_PackageView, kind), {})
-            self._packages[package] = kind
-            package.__class__ = _view_classes[kind]
+            view = _PackageView if kind is ModuleType else type(kind.__name__, (_PackageView, kind), {})
+            self._packages[package] = kind, view
+            package.__class__ = view
 
     def uncover(self) -> None:
         """Make all packages plain modules again: nothing but the newest generation looks at them."""
         while self._packages:
-            package, kind = self._packages.popitem()
-            package.__class__ = kind
+            package, (kind, view) = self._packages.popitem()
+            if type(package) is view:  # else it has given itself a class, as packages with lazy attributes do
+                package.__class__ = kind

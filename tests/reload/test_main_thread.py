@@ -37,10 +37,9 @@ DEMANDS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'work' was never awaited")
 @pytest.mark.parametrize("what", DEMANDS)
 async def test_what_needs_the_main_thread(project: Project, what: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The load is done again in the main thread, which is said once, and later loads start there."""
+    """The load is done again in the main thread, which is said once; later ones, and those that start tasks, begin there."""
     caplog.set_level(logging.INFO)
     before, called = signal.getsignal(signal.SIGUSR1), asyncio.Event()
     try:
@@ -51,7 +50,7 @@ async def test_what_needs_the_main_thread(project: Project, what: str, caplog: p
             await project.reload({"main.py": text.replace("= 1", f"= {version}", 1), "below.py": below})
             assert await project.get() == f"({version}, True)"
         said = [line for line in lines(caplog) if line.startswith("Modules ask for the main thread")]
-        assert len(said) == 1
+        assert len(said) == (0 if "task" in what or "ensure" in what else 1)
         if "signal" in what:
             trace.append(called)
             signal.raise_signal(signal.SIGUSR1)
