@@ -39,7 +39,7 @@ DEMANDS = {
 
 @pytest.mark.parametrize("what", DEMANDS)
 async def test_what_needs_the_main_thread(project: Project, what: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The load is done again in the main thread, which is said once; later ones, and those that start tasks, begin there."""
+    """The load is done again in the main thread, which is said once; who starts tasks begins there."""
     caplog.set_level(logging.INFO)
     before, called = signal.getsignal(signal.SIGUSR1), asyncio.Event()
     try:
