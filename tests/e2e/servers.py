@@ -312,6 +312,10 @@ class Server:
         """POST to `path` with the same client."""
         return self.client.post(path, **options)
 
+    def put(self, path: str, **options: Any) -> httpx.Response:
+        """PUT to `path` with the same client."""
+        return self.client.put(path, **options)
+
     def edit(self, file: str, old: str, new: str, *, atomic: bool = True) -> None:
         """Replace `old` by `new` in a file of the project and save it; see `edit_file`."""
         edit_file(self.directory / file, old, new, atomic=atomic)
