@@ -60,7 +60,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 
 
 def test_the_options_named_exist() -> None:
-    """Every long option that the README names is one of `hotsession run`, of pip's or of pytest's."""
+    """Every long option that the README names is one of `hotsession run`."""
     named = set(re.findall(r"`(--[a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     shown = subprocess.run(
         [sys.executable, "-m", "hotsession", "run", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
