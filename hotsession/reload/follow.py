@@ -80,22 +80,25 @@ class Follower:
             seen_at: when the first of it was seen, by the clock.
             quiet: seconds without a change after which nothing more is expected.
         """
-        outcome: Outcome = None
+        reloaded: Reloaded | None = None
+        failed: LoadFailed | None = None
         end = self._clock() + _LONGEST_BURST_SECONDS
         while True:
             changes |= self.pending
             attempt = await self._attempts.attempt(changes, seen_at)
             if isinstance(attempt, Reloaded):
-                outcome = merged(outcome, attempt) if isinstance(outcome, Reloaded) else attempt
-                changes = self.pending = frozenset()
+                reloaded = merged(reloaded, attempt) if reloaded else attempt
+                failed, changes, self.pending = None, frozenset(), frozenset()
             elif isinstance(attempt, LoadFailed):
-                outcome, self.pending = attempt, changes
+                failed, self.pending = attempt, changes
             if attempt is None or not await self._goes_on(attempt, end, quiet):
                 break
             changes |= await self._feed.settle(quiet)
             seen_at = self._clock()
-        self._report(outcome)
-        return outcome
+        for outcome in (reloaded, failed):
+            if outcome is not None:
+                self._report(outcome)
+        return failed or reloaded
 
     async def _goes_on(self, attempt: Reloaded | LoadFailed | Overtaken, end: float, quiet: float) -> bool:
         """Whether another attempt has to follow: this one was overtaken, or more has changed before it was quiet."""

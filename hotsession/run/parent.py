@@ -240,7 +240,8 @@ class Parent:
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(each) is not signal.SIG_IGN:  # nohup stays in force
+            # nohup stays in force, but not that a script's shell ignores SIGINT for what it starts with `&`
+            if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN:
                 loop.add_signal_handler(each, self._on_signal, each)
 
     def _on_signal(self, number: int) -> None:

@@ -199,3 +199,13 @@ async def test_the_feed_takes_the_time_from_its_clock() -> None:
     feed = ChangeFeed(lambda changes: changes, clock=lambda: 5.0)
     feed.put(frozenset({A}))
     assert await feed.wait() == 5.0
+
+
+async def test_a_swap_and_a_failure_of_one_burst_are_both_reported() -> None:
+    """When the last save of a quick row is broken, the log still says what the earlier ones replaced."""
+    attempts = Attempts(reloaded("a"), BROKEN)
+    case = Case(attempts)
+    later = iter([lambda: case.feed.put(frozenset({B}))])
+    attempts._on_attempt = lambda: next(later, lambda: None)()
+    assert await case.act(A) is BROKEN
+    assert case.reports == [reloaded("a"), BROKEN]
