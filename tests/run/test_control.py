@@ -14,9 +14,9 @@ from hotsession.run.control import DevServer, ask_reset, choose, running, serve_
 
 pytestmark = pytest.mark.anyio
 
-SHOP = DevServer(11, "/work/shop", "main:app", "http://127.0.0.1:8000")
-BLOG = DevServer(12, "/work/blog", "main:app", "http://127.0.0.1:8001")
-ADMIN = DevServer(13, "/work/shop/admin", "main:app", "http://127.0.0.1:8002")
+SHOP = DevServer(11, "/home/me/shop", "main:app", "http://127.0.0.1:8000")
+BLOG = DevServer(12, "/home/me/blog", "main:app", "http://127.0.0.1:8001")
+ADMIN = DevServer(13, "/home/me/shop/admin", "main:app", "http://127.0.0.1:8002")
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +83,9 @@ async def test_without_a_private_directory_the_server_runs_on(caplog: pytest.Log
 def test_the_server_of_this_directory_is_chosen() -> None:
     """The one started here or in the nearest directory above; one further down is another project's."""
     servers = [SHOP, BLOG, ADMIN]
-    assert choose(servers, Path("/work/shop")) is SHOP
-    assert choose(servers, Path("/work/shop/src/deep")) is SHOP
-    assert choose(servers, Path("/work/shop/admin/src")) is ADMIN
+    assert choose(servers, Path("/home/me/shop")) is SHOP
+    assert choose(servers, Path("/home/me/shop/src/deep")) is SHOP
+    assert choose(servers, Path("/home/me/shop/admin/src")) is ADMIN
     assert choose(servers, Path("/elsewhere"), pid=12) is BLOG
 
 
@@ -98,11 +98,11 @@ def test_several_of_one_directory_are_listed() -> None:
 
 def test_a_directory_without_a_server_lists_the_others() -> None:
     """A server of another project is never reset by mistake: it is listed."""
-    with pytest.raises(ControlError, match=r"no dev server runs for /elsewhere; go to .*\n  main:app in /work/shop"):
+    with pytest.raises(ControlError, match=r"no dev server runs for /elsewhere; go to .*\n  main:app in /home/me/shop"):
         choose([SHOP], Path("/elsewhere"))
     with pytest.raises(ControlError, match=r"no dev server runs with process id 99; "):
         choose([SHOP], Path(SHOP.cwd), pid=99)
-    with pytest.raises(ControlError, match="no dev server runs for /work/shop: start one with `hotsession run`"):
+    with pytest.raises(ControlError, match="no dev server runs for /home/me/shop: start one with `hotsession run`"):
         choose([], Path(SHOP.cwd))
 
 
