@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,6 +20,7 @@ if sys.platform == "linux":
     from inotify_simple import INotify, flags
 
     _WRITTEN = flags.MODIFY | flags.CLOSE_WRITE | flags.ATTRIB
+    _ITSELF = flags.DELETE_SELF | flags.MOVE_SELF
     _MOVED = flags.MOVED_TO | flags.MOVED_FROM | flags.CREATE | flags.DELETE
 
 
@@ -37,6 +39,8 @@ class Doorbell:
         self._wanted_directory = wanted_directory
         self._wanted_file = wanted_file
         self._inotify: Any = None
+        self._stopped: int | None = None  # what `stop` writes to; guarded by:
+        self._closing = threading.Lock()
         self._is_stopped = False
         self._directories: dict[int, str] = {}
         if sys.platform == "linux":
@@ -47,9 +51,9 @@ class Doorbell:
         return self._inotify is not None
 
     def _hang(self, roots: tuple[str, ...]) -> None:
-        self._stopped = os.eventfd(0, os.EFD_CLOEXEC)
         try:
             self._inotify = INotify()
+            self._stopped = os.eventfd(0, os.EFD_CLOEXEC)
             for root in roots:
                 self._add(root)
         except OSError:
@@ -62,7 +66,7 @@ class Doorbell:
     def _add(self, directory: str) -> None:
         for path, names, _ in os.walk(directory):
             names[:] = [name for name in names if self._wanted_directory(os.path.join(path, name))]
-            self._directories[self._inotify.add_watch(path, _WRITTEN | _MOVED | flags.ONLYDIR)] = path
+            self._directories[self._inotify.add_watch(path, _WRITTEN | _MOVED | _ITSELF | flags.ONLYDIR)] = path
 
     def wait(self, seconds: float) -> bool:
         """Sleep until something happened, `stop` was called or `seconds` are over; True when something happened."""
@@ -75,6 +79,8 @@ class Doorbell:
         return False
 
     def _rings(self, event: Any) -> bool:
+        if event.mask & _ITSELF:
+            return True
         path = os.path.join(self._directories.get(event.wd, ""), event.name)
         if not event.mask & flags.ISDIR:
             return self._wanted_file(path)
@@ -87,13 +93,17 @@ class Doorbell:
 
     def stop(self) -> None:
         """Wake the thread that waits. Any thread may call this."""
-        self._is_stopped = True
-        if self._inotify is not None:
-            os.eventfd_write(self._stopped, 1)
+        with self._closing:
+            self._is_stopped = True
+            if self._stopped is not None:
+                os.eventfd_write(self._stopped, 1)
 
     def close(self) -> None:
         """Give the system's resources back. Only when no thread waits any more."""
-        if self._inotify is not None:
-            self._inotify.close()
-            self._inotify = None
-            os.close(self._stopped)
+        with self._closing:
+            if self._inotify is not None:
+                self._inotify.close()
+                self._inotify = None
+            if self._stopped is not None:
+                os.close(self._stopped)
+                self._stopped = None

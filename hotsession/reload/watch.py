@@ -111,31 +111,34 @@ class Watcher:
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
-        if self._doorbell is not None:
-            self._doorbell.stop()
+        doorbell = self._doorbell
+        if doorbell is not None:
+            doorbell.stop()
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             present = tuple(root for root in self._roots if os.path.isdir(root))
-            if present:
-                self._watch(present)
+            try:
+                if present:
+                    self._watch(present)
+            except OSError as error:
+                logger.warning("Watching %s failed: %s. Trying again.", ", ".join(present), error)
             self._ready.set()
             if not self._stopping.is_set():
                 self._await_return()
 
     def _watch(self, roots: tuple[str, ...]) -> None:
-        """Deliver changes below `roots` until one of them vanishes."""
-        identity = _identity(roots)
+        """Deliver changes below `roots` until one of all the watched directories vanishes or appears."""
+        identity = _identity(self._roots)
         self._doorbell = None if self._poll else Doorbell(roots, self._wanted.directory, self._wanted)
         changes = self._open(roots)
         look_until = 0.0
         try:
             for batch in changes:
                 self._ready.set()
-                found = frozenset(Change(path, _KINDS[kind]) for kind, path in batch if self._wanted(path))
-                if found:
+                if found := self._found(batch):
                     self._deliver(found)
                     look_until = time.monotonic() + _MORE_SECONDS
                 if self._stopping.is_set() or _identity(self._roots) != identity:
@@ -147,6 +150,18 @@ class Watcher:
             if self._doorbell is not None:
                 self._doorbell.close()
                 self._doorbell = None
+
+    def _found(self, batch: set[tuple[watchfiles.Change, str]]) -> frozenset[Change]:
+        """The wanted files of a batch, and those in directories that are new: they were there before the watch was."""
+        found = {Change(path, _KINDS[kind]) for kind, path in batch if self._wanted(path)}
+        for kind, path in batch:
+            if kind is watchfiles.Change.added and self._wanted.directory(path):
+                found |= self._all_below(path)
+        return frozenset(found)
+
+    def _all_below(self, directory: str) -> set[Change]:
+        files = (os.path.join(top, name) for top, _, names in os.walk(directory) for name in names)
+        return {Change(path, "added") for path in files if self._wanted(path)}
 
     def _open(self, roots: tuple[str, ...]) -> Generator[set[tuple[watchfiles.Change, str]], None, None]:
         """Ask watchfiles; where the system has no watches left it polls, and says so."""
@@ -179,8 +194,7 @@ class Watcher:
             logger.warning("The watched directory %s is gone; waiting for it to come back.", ", ".join(gone))
         while not self._stopping.wait(0.2) and not any(os.path.isdir(root) for root in self._roots):
             pass
-        found = (Path(top) / name for root in self._roots for top, _, names in os.walk(root) for name in names)
-        changes = frozenset(Change(str(path)) for path in found if self._wanted(str(path)))
+        changes = frozenset().union(*map(self._all_below, self._roots))
         if changes and not self._stopping.is_set():
             self._deliver(changes)
 
