@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -9,6 +10,8 @@ from typing import Protocol
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.report import merged
+
+logger = logging.getLogger("hotsession.reload")
 
 # One saved file is acted on at once. Several at once, a file that became empty (editors that truncate first), and
 # what follows within this time are a burst, which is over when the files have been quiet for as long.
@@ -70,7 +73,14 @@ class Follower:
             changes = self._feed.take()
             if len(changes) > 1 or any(map(self._attempts.may_be_half_written, changes)):
                 changes |= await self._feed.settle(QUIET_SECONDS)
-            await self.act(changes, seen_at)
+            try:
+                await self.act(changes, seen_at)
+            except Exception:  # whatever it is, it must not end the watching without a word
+                self.pending |= changes
+                logger.exception(
+                    "Reloading failed, and not because of your code: please report this. "
+                    "What ran before goes on serving; the next save tries again."
+                )
 
     async def act(self, changes: frozenset[Change], seen_at: float, *, quiet: float = QUIET_SECONDS) -> Outcome:
         """Try until the files are quiet and nothing overtakes the attempt; report once what came of it.

@@ -209,3 +209,22 @@ async def test_a_swap_and_a_failure_of_one_burst_are_both_reported() -> None:
     attempts._on_attempt = lambda: next(later, lambda: None)()
     assert await case.act(A) is BROKEN
     assert case.reports == [reloaded("a"), BROKEN]
+
+
+async def test_an_error_of_ours_does_not_end_the_watching(caplog: pytest.LogCaptureFixture) -> None:
+    """Should an attempt itself raise, that is logged, and the next save is acted on with what was left undone."""
+
+    def fail_once() -> None:
+        if len(attempts.made) == 1:
+            raise RuntimeError("ours")
+
+    attempts = Attempts(reloaded("a"), on_attempt=fail_once)
+    case = Case(attempts)
+    following = asyncio.create_task(case.follower.follow())
+    case.feed.put(frozenset({A}))
+    await attempts.began.get()
+    case.feed.put(frozenset({B}))
+    await attempts.began.get()
+    following.cancel()
+    assert attempts.made == [{A}, {A, B}]
+    assert "please report this" in caplog.text
