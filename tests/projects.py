@@ -33,13 +33,16 @@ App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Aw
 
 
 def answering(namespace: Mapping[str, Any]) -> App:
-    """An ASGI app that answers ``/name`` with what the function `name` of a module returns; it has no lifespan.
+    """An ASGI app that answers ``/name`` with what the function `name` of a module returns.
 
-    A function that takes arguments gets the ASGI callables and answers by itself.
+    A function that takes arguments gets the ASGI callables and answers by itself. The app has a lifespan if the module
+    has functions `startup`, which gets the lifespan's state, or `shutdown`.
     """
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        assert scope["type"] in ("http", "websocket")
+        if scope["type"] == "lifespan":
+            await _live(namespace, scope, receive, send)
+            return
         function = namespace[scope["path"].strip("/") or "index"]
         if inspect.signature(function).parameters:
             await function(scope, receive, send)
@@ -51,6 +54,20 @@ def answering(namespace: Mapping[str, Any]) -> App:
         await send({"type": "http.response.body", "body": str(result).encode()})
 
     return app
+
+
+async def _live(namespace: Mapping[str, Any], scope: Any, receive: Any, send: Any) -> None:
+    assert "startup" in namespace or "shutdown" in namespace, "this app has no lifespan"
+    for phase, arguments in (("startup", (scope["state"],)), ("shutdown", ())):
+        await receive()
+        try:
+            result = namespace.get(phase, lambda *_: None)(*arguments)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+            raise
+        await send({"type": f"lifespan.{phase}.complete"})
 
 
 class Barrier:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from hotsession.errors import ReloadError
+from hotsession.hooks import is_being_cancelled
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Mode = Literal["auto", "on", "off"]
@@ -77,7 +78,9 @@ class Lifespan:
             if not task.done():
                 self._messages.put_nowait({"type": "lifespan.shutdown"})
                 await self._answer("shutdown")
-            await task
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
         finally:
             self._task = None
 
@@ -114,9 +117,12 @@ class Lifespan:
                 await self._raise(task, message.get("message") or f"the app's {phase} failed")
             return
         self._task = None
-        if phase == "startup" and self._mode == "auto" and isinstance(task.exception(), Exception):
-            return
-        task.result()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if isinstance(error, asyncio.CancelledError) and not is_being_cancelled():
+            raise LifespanFailed(f"the app's {phase} was cancelled from within") from error
+        ordinary = isinstance(error, Exception) and not isinstance(error, LifespanFailed)
+        if error is not None and not (ordinary and phase == "startup" and self._mode == "auto"):
+            raise error
 
     async def _raise(self, task: asyncio.Task[None], said: str) -> None:
         """Raise what made a phase fail: frameworks send its traceback as text and then let it go on its way."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from hotsession.events import Failure
+from hotsession.hooks import is_being_cancelled
 from hotsession.registry import registry
 from hotsession.reload.adapters import release_all
 from hotsession.reload.generation import Generation
@@ -110,7 +111,9 @@ async def end_lifespan(generation: Generation) -> Failure | None:
     """End the app of `generation`; one that fails is logged, and returned."""
     try:
         await generation.lifespan.end()
-    except Exception as error:
+    except BaseException as error:
+        if is_being_cancelled():
+            raise
         what = f"the end of the app's lifespan (generation {generation.number})"
         logger.exception("Failed: %s. The new code serves all the same.", what)
         return Failure(what, error)

@@ -227,15 +227,6 @@ def test_no_root_at_all(root: Path, watch: Watch) -> None:
     watching.until(missing / "x.py")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_directory_without_permission(root: Path, watch: Watch) -> None:
-    """What can't be read is left out, and the rest is watched."""
-    (root / "secret").mkdir(mode=0)
-    watching = watch(root)
-    (root / "main.py").write_text("X = 2")
-    watching.until(root / "main.py")
-
-
 @pytest.mark.e2e
 def test_when_the_system_has_no_watches_left(
     root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
