@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _MOST_ANCESTORS = 8
+_MOST_WORDS = 5  # ``python -X dev -m uvicorn``
+_SERVERS = frozenset({"uvicorn", "gunicorn", "granian", "hypercorn", "fastapi"})
 
 
 def under_reloader() -> bool:
@@ -21,12 +23,12 @@ def is_reloader(command: Sequence[str]) -> bool:
     Args:
         command: the program and its arguments.
     """
-    words = {Path(word).name for word in command[:3]}
+    words = {Path(word).name for word in command[:_MOST_WORDS]}
     if "watchfiles" in words or "watchmedo" in words:
         return True
-    if "fastapi" in words and "dev" in command[:4]:
+    if "fastapi" in words and "dev" in command[: _MOST_WORDS + 1]:
         return True
-    return "--reload" in command and bool(words & {"uvicorn", "granian", "hypercorn", "fastapi"})
+    return "--reload" in command and bool(words & _SERVERS)
 
 
 def _commands_above() -> Iterator[list[str]]:
@@ -34,7 +36,7 @@ def _commands_above() -> Iterator[list[str]]:
     parent = multiprocessing.parent_process()
     process = os.getppid() if parent is None else parent.pid
     for _ in range(_MOST_ANCESTORS):
-        if not process or process == 1:
+        if not process:  # above process 1, which in a container is the reloader itself
             return
         try:
             line = Path(f"/proc/{process}/cmdline").read_bytes()

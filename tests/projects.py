@@ -325,6 +325,13 @@ class Project:
             await asyncio.sleep(0.001)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Look until it is so, or the time is over."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 def lines(caplog: Any, level: int = logging.INFO) -> list[str]:
     """What hotsession logged at this level or above."""
     return [

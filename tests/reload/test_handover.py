@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.projects import Project, barrier, lines, trace
+from tests.projects import Project, barrier, lines, trace, until
 
 pytestmark = pytest.mark.anyio
 
@@ -80,8 +80,7 @@ async def test_stop_first_lets_requests_finish(project: Project) -> None:
     held = project.open("/held")
     await barrier.reached()
     task = asyncio.create_task(project.reload(version(2)))
-    while project.host._gate.is_set():
-        await asyncio.sleep(0.001)
+    await until(lambda: not project.host._gate.is_set())
     waiting = project.open()
     assert trace == ["start 1"]
     barrier.open()
@@ -329,8 +328,7 @@ def index(): return list(hotsession.registry.registry.entries())
     await project.reload(version(2, text))
     assert await project.get() == "['at start']"
     barrier.open()
-    while not trace:
-        await asyncio.sleep(0.001)
+    await until(lambda: bool(trace))
     assert await project.get() == "['at start', 'later']"
 
 
@@ -346,9 +344,7 @@ async def test_an_overtaken_start_up_is_ended(project: Project, caplog: pytest.L
     await barrier.reached()
     reloader.feed.put(project.write(version(3, LIVING)))
     barrier.open()
-    async with asyncio.timeout(10):
-        while not lines(caplog):
-            await asyncio.sleep(0.001)
+    await until(lambda: bool(lines(caplog)))
     assert await project.get() == "3"
     assert [line.partition(" in ")[0] for line in lines(caplog)] == ["Reloaded main"]
     await project.stop()
