@@ -22,6 +22,7 @@ class ImportGraph:
         extensions: name of an own extension module -> its file. They are never loaded twice in one process.
         imports: module name -> the names it imported, those of functions at run time included.
         late: the part of `imports` that functions imported after their module was loaded.
+        foreign: names of own modules that a library imported, because a setting or a string names them.
         missed: module name -> the names it tried to import in vain, because they were not there or raised.
     """
 
@@ -32,6 +33,7 @@ class ImportGraph:
     imports: defaultdict[str, set[str]] = field(default_factory=_sets)
     late: defaultdict[str, set[str]] = field(default_factory=_sets)
     missed: defaultdict[str, set[str]] = field(default_factory=_sets)
+    foreign: set[str] = field(default_factory=set)
 
     def record(self, importer: str, imported: str, *, late: bool = False) -> None:
         """Note that `importer` imported `imported`.
@@ -74,6 +76,7 @@ class ImportGraph:
         carried.real_files = {name: path for name, path in self.real_files.items() if name not in names}
         carried.folders = {name: paths for name, paths in self.folders.items() if name not in names}
         carried.extensions = dict(self.extensions)
+        carried.foreign = self.foreign - names
         for mine, theirs in ((self.imports, carried.imports), (self.late, carried.late), (self.missed, carried.missed)):
             for name in {*carried.files, *carried.extensions, *tuple(mine)} - names:
                 theirs[name] = mine[name]

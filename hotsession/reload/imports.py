@@ -86,6 +86,8 @@ class Importer:
             raise
         if importer is not None:
             _note(codebase, importer, absolute, fromlist, whole=level == 0)
+        if loader is None:
+            _note_foreign(codebase, globals, absolute, fromlist)
         if not fromlist:
             module = self._resolve(codebase, _first(name, absolute, level))
         return module if loading is codebase else self._as_of(codebase, module)
@@ -113,6 +115,8 @@ class Importer:
             raise
         if importer is not None:
             _note(codebase, importer, absolute, ())
+        if loader is None:
+            _note_foreign(codebase, globals, absolute, ())
         return module if loading is codebase else self._as_of(codebase, module)
 
     # answers
@@ -147,7 +151,7 @@ class Importer:
 
         That is an older one, or one that is being loaded and asks in a thread which does not have its context.
         """
-        if codebase is not self.current and hasattr(module, "__path__"):
+        if codebase is not self.current and module.__name__ in codebase.graph.folders:
             return _PackageAsOf(module, codebase)
         return module
 
@@ -176,13 +180,19 @@ class Importer:
     def _found_late(self, name: str) -> None:
         """An own module is about to be loaded for code that may not be own: the nearest own frame imported it."""
         codebase = codebase_in_load() or self.current
-        importer = codebase.importing if codebase else None
+        if codebase is None:
+            return
+        importer = codebase.importing
         frame: FrameType | None = sys._getframe(1)
+        while frame is not None and _only_passes_on(frame.f_globals):
+            frame = frame.f_back
+        if frame is not None and loader_of(frame.f_globals) is None:
+            codebase.graph.foreign.add(name)
         while importer is None and frame is not None:
             loader = loader_of(frame.f_globals)
             importer = None if loader is None else loader.name
             frame = frame.f_back
-        if importer is not None and codebase is not None:
+        if importer is not None:
             codebase.graph.record(importer, name, late=importer != codebase.importing)
 
 
@@ -200,6 +210,12 @@ class _PackageAsOf(ModuleType):
         if submodule is not None and isinstance(value, ModuleType):
             return submodule
         return getattr(self.__dict__["_package"], name)
+
+
+def _only_passes_on(globals: Mapping[str, object] | None) -> bool:
+    """Whether code imports for another: the import system's and ours, `pkgutil`, `pickle` and what Python has else."""
+    name = str((globals or {}).get("__name__", ""))
+    return name.partition(".")[0] in sys.stdlib_module_names or name.startswith("hotsession.")
 
 
 def _absolute(name: str, globals: Mapping[str, object] | None, level: int) -> str:
@@ -240,6 +256,13 @@ def _note(codebase: Codebase, importer: str, name: str, fromlist: Sequence[str],
     for each in names:
         if each in graph.files or each in graph.extensions:
             graph.record(importer, each, late=late)
+
+
+def _note_foreign(codebase: Codebase, globals: Mapping[str, object] | None, name: str, fromlist: Sequence[str]) -> None:
+    """Note own modules that the code with these globals, which is not own, imported for itself."""
+    if not _only_passes_on(globals):
+        names = (name, *(f"{name}.{each}" for each in fromlist))
+        codebase.graph.foreign.update(each for each in names if each in codebase.graph.files)
 
 
 def _note_missed(

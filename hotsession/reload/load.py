@@ -128,6 +128,7 @@ class Load:
             module = codebase.resolve(self._target)
             if self._old is not None:
                 self._import_what_only_functions_import(self._old)
+                self._look_for_what_libraries_hold(self._old)
         return module
 
     def _import_what_only_functions_import(self, old: Codebase) -> None:
@@ -142,6 +143,21 @@ class Load:
                 codebase.resolve(name)
                 for importer in wanted:
                     codebase.graph.record(importer, name, late=True)
+
+    def _look_for_what_libraries_hold(self, old: Codebase) -> None:
+        """Ask for a restart if a library imported a planned module once and does not do it again, as Django does.
+
+        It remembers what it found there, so the old code would go on answering.
+
+        Raises:
+            SyntaxError: the source of such a module: nothing to restart for.
+        """
+        codebase = self.generation.codebase
+        held = sorted(self.plan.modules & old.graph.foreign - codebase.loaded.keys() - self.plan.removed)
+        for name in held:
+            codebase.sources.code(old.graph.files[name])
+        if held:
+            self.generation.invalidate(f"a library imported {', '.join(held)} and holds on to what it found there")
 
     def _still_mentions(self, importer: str, name: str) -> bool:
         codebase = self.generation.codebase
@@ -182,6 +198,7 @@ class Load:
     def roll_back(self) -> None:
         """Leave everything as it was before `begin`. Doing it twice changes nothing."""
         self._views.close()
+        self.generation.codebase.roll_back()
         self._transaction.close()
         libraries, self._libraries = self._libraries, None
         if libraries is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.servers import Server, hotsession_run, uvicorn, wait_until, write_project
+from tests.e2e.servers import Server, clean_environment, hotsession_run, uvicorn, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
 
@@ -147,3 +147,56 @@ def test_a_compiled_extension_that_is_built_anew_restarts(tmp_path: Path) -> Non
         server.wait_for_line(r"Restarting the worker, .*: fast is a compiled extension, which .* only once")
         assert answer(server)["pid"] != first
     assert {tuple(each["version"]) for each in answers} == {(1, 1), (2, 1), (2, 2)}
+
+
+FRAMEWORK = """
+import importlib
+
+known = {}
+
+def view(name):  # as Django resolves its URLs: once
+    if name not in known:
+        known[name] = importlib.import_module(name).view
+    return known[name]()
+
+def plugins(*names):  # as an app factory imports what its settings name: each time
+    return [importlib.import_module(name) for name in names]
+"""
+BUILT_ON_IT = {
+    "main.py": """
+        import os
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse
+        from starlette.routing import Route
+        import framework
+
+        plugin, = framework.plugins("plugin")
+
+        async def home(request):
+            return JSONResponse({"pid": os.getpid(), "version": [framework.view("views"), plugin.VERSION]})
+
+        app = Starlette(routes=[Route("/", home)])
+    """,
+    "views.py": "def view():\n    return 1\n",
+    "plugin.py": "VERSION = 1\n",
+}
+
+
+def test_what_a_library_imported_and_remembers_needs_a_restart(tmp_path: Path) -> None:
+    """A library's cache answers with old code for ever, so the process is new; what it imports each time is not."""
+    write_project(tmp_path / "library", {"framework.py": FRAMEWORK})
+    project = write_project(tmp_path / "app", BUILT_ON_IT)
+    command = hotsession_run("main:app", "--no-access-log")
+    path = f"{tmp_path / 'library'}:{clean_environment().get('PYTHONPATH', '')}"
+    with Server(command, project, env={"PYTHONPATH": path}) as server:
+        first = answer(server)["pid"]
+        server.edit("plugin.py", "VERSION = 1", "VERSION = 2")
+        wait_until(lambda: answer(server)["version"] == [1, 2])
+        assert answer(server)["pid"] == first
+        server.edit("views.py", "return 1", "return 1)")
+        server.wait_for_line(r"(?s)Not reloaded: the new code could not be imported.*views\.py.*SyntaxError")
+        assert answer(server) == {"pid": first, "version": [1, 2]}
+        server.edit("views.py", "return 1)", "return 2")
+        wait_until(lambda: answer(server)["version"] == [2, 2])
+        server.wait_for_line("Restarting the worker, .*: a library imported views and holds on to what it found there")
+        assert answer(server)["pid"] != first
