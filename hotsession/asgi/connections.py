@@ -11,6 +11,8 @@ from collections.abc import Awaitable
 
 from starlette.types import Message, Receive, Scope, Send
 
+from hotsession.asgi.inbox import Inbox
+
 # WebSocket close code "Service Restart": the client may come back at once.
 # (https://www.iana.org/assignments/websocket/websocket.xhtml)
 SERVICE_RESTART = 1012
@@ -35,7 +37,7 @@ class HTTPExchange:
         finished: whether it was told to end.
     """
 
-    __slots__ = ("_ended", "_receive", "_scope", "_send", "_task", "close", "endless", "finished")
+    __slots__ = ("_heard", "_inbox", "_receive", "_scope", "_send", "_task", "close", "endless", "finished")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         self.close = close
@@ -43,7 +45,8 @@ class HTTPExchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._ended: asyncio.Event | None = None
+        self._inbox: Inbox | None = None
+        self._heard = False  # the whole request: who goes on to listen waits for the client to leave
         self.finished = False
         self._task = asyncio.current_task()
 
@@ -54,11 +57,17 @@ class HTTPExchange:
         """Method and path."""
         return f"{self._scope['method']} {self._scope['path']}"
 
-    def receive(self) -> Awaitable[Message]:
+    async def receive(self) -> Message:
         """What the app awaits for the next message from the client."""
-        if self.endless:
-            return self._receive_until_ended()
-        return self._receive()
+        if self._heard or self.endless:
+            if self._inbox is None:
+                self._inbox = Inbox(self._receive, {"type": "http.disconnect"})
+                if self.finished:
+                    self._inbox.end()
+            return await self._inbox.next()
+        message = await self._receive()
+        self._heard = message["type"] == "http.request" and not message.get("more_body", False)
+        return message
 
     def send(self, message: Message) -> Awaitable[None]:
         """What the app calls with its next message to the client."""
@@ -73,26 +82,24 @@ class HTTPExchange:
             raise StreamEnded(_REASON)
         return self._send(message)
 
-    async def _receive_until_ended(self) -> Message:
-        if self._ended is None:
-            self._ended = asyncio.Event()
-        if self.finished:
-            return {"type": "http.disconnect"}
-        return await _first(self._receive(), self._ended, {"type": "http.disconnect"})
-
     def finish(self) -> None:
         """End an event stream: its app sees the client leave, its client sees a complete response."""
         if self.finished or not self.endless:
             return
         self.finished = True
-        if self._ended is not None:
-            self._ended.set()
+        if self._inbox is not None:
+            self._inbox.end()
         _in_background(self._send({"type": "http.response.body", "body": b"", "more_body": False}))
 
     def cancel(self) -> None:
         """Cancel the task that runs the app."""
         if self._task is not None:
             self._task.cancel()
+
+    def release(self) -> None:
+        """Let go of the server: the app is done."""
+        if self._inbox is not None:
+            self._inbox.close()
 
 
 class WebSocketConnection:
@@ -109,9 +116,9 @@ class WebSocketConnection:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
-        self._receive = receive
         self._send = send
-        self._ended = asyncio.Event()
+        gone = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": _REASON}
+        self._inbox = Inbox(receive, gone)
         self._closed = False
         self._task = asyncio.current_task()
 
@@ -122,16 +129,13 @@ class WebSocketConnection:
         """That it is a WebSocket, and its path."""
         return f"WebSocket {self._scope['path']}"
 
-    async def receive(self) -> Message:
+    def receive(self) -> Awaitable[Message]:
         """What the app awaits for the next message from the client."""
-        gone = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": _REASON}
-        if self._ended.is_set():
-            return gone
-        return await _first(self._receive(), self._ended, gone)
+        return self._inbox.next()
 
     async def send(self, message: Message) -> None:
         """What the app calls with its next message to the client."""
-        if self._ended.is_set():
+        if self._inbox.ended:
             return
         if message["type"] == "websocket.close":
             self._closed = True
@@ -140,12 +144,12 @@ class WebSocketConnection:
     @property
     def finished(self) -> bool:
         """Whether it was told to end."""
-        return self._ended.is_set()
+        return self._inbox.ended
 
     def finish(self) -> None:
         """Close it as a restarting server does: its client gets 1012, or no handshake, and its app a disconnect."""
-        if not self._ended.is_set():
-            self._ended.set()
+        if not self._inbox.ended:
+            self._inbox.end()
             if not self._closed:
                 message = {"type": "websocket.close", "code": SERVICE_RESTART, "reason": _REASON}
                 _in_background(self._send(message))
@@ -155,19 +159,9 @@ class WebSocketConnection:
         if self._task is not None:
             self._task.cancel()
 
-
-async def _first(receiving: Awaitable[Message], ended: asyncio.Event, instead: Message) -> Message:
-    """The next message, or `instead` when the connection is ended first."""
-    message = asyncio.ensure_future(receiving)
-    end = asyncio.ensure_future(ended.wait())
-    try:
-        await asyncio.wait([message, end], return_when=asyncio.FIRST_COMPLETED)
-        if message.done():
-            return message.result()
-        return instead
-    finally:
-        message.cancel()
-        end.cancel()
+    def release(self) -> None:
+        """Let go of the server: the app is done."""
+        self._inbox.close()
 
 
 _background: set[asyncio.Task[None]] = set()

@@ -222,6 +222,7 @@ class Host:
             logger.debug("%s, which was told to end, ended with %r", work.describe(), error)
         finally:
             self._scope.reset(token)
+            work.release()
             generation.end(work)
             self._work.discard(work)
             if not self._work:

@@ -32,7 +32,7 @@ class Attempts:
         self._outcomes = list(outcomes)
         self._on_attempt = on_attempt
 
-    async def attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
+    async def attempt(self, changes: frozenset[Change], seen_at: float, *, insist: bool = False) -> Outcome | Overtaken:
         """Note what is to be attempted."""
         self.made.append(set(changes))
         self.began.put_nowait(None)

@@ -1,0 +1,155 @@
+"""A client's messages behave as the server's own `receive`, until the connection is ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import anyio
+import pytest
+
+from hotsession.asgi.inbox import Inbox
+
+pytestmark = pytest.mark.anyio
+
+GONE = {"type": "gone"}
+
+
+class Server:
+    """The server's side of one connection."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.asked = 0
+
+    def say(self, *numbers: int) -> None:
+        """Let the client send these."""
+        for number in numbers:
+            self.messages.put_nowait({"n": number})
+
+    async def receive(self) -> dict[str, Any]:
+        """What the server gives to apps."""
+        self.asked += 1
+        return await self.messages.get()
+
+
+@pytest.fixture
+async def server() -> Server:
+    """A server whose client has said nothing yet."""
+    return Server()
+
+
+@pytest.fixture
+async def inbox(server: Server) -> Inbox:
+    """What the app gets."""
+    return Inbox(server.receive, GONE)
+
+
+async def test_messages_come_in_order(server: Server, inbox: Inbox) -> None:
+    """Those that wait, and those that are waited for."""
+    server.say(1, 2)
+    assert [await inbox.next(), await inbox.next()] == [{"n": 1}, {"n": 2}]
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    server.say(3)
+    assert await waiting == {"n": 3}
+
+
+async def test_a_message_that_is_there_is_given_at_once(server: Server, inbox: Inbox) -> None:
+    """Within a cancelled scope too: so Starlette's `is_disconnected` looks for the client."""
+    found = []
+    for _ in range(3):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            found.append(await inbox.next())
+    assert found == []
+    assert server.asked == 1
+    server.say(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        found.append(await inbox.next())
+    assert found == [{"n": 1}]
+    server.say(2)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        found.append(await inbox.next())
+    assert found == [{"n": 1}, {"n": 2}]
+
+
+async def test_no_message_is_lost_when_the_app_gives_up(server: Server, inbox: Inbox) -> None:
+    """Whenever it gives up: before the message comes, and in the very moment."""
+    for number, steps in enumerate(range(6)):
+        waiting = asyncio.create_task(inbox.next())
+        await asyncio.sleep(0)
+        server.say(number)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        got = await inbox.next() if waiting.cancelled() else waiting.result()
+        assert got == {"n": number}
+
+
+async def test_the_end_wakes_who_waits(server: Server, inbox: Inbox) -> None:
+    """The app sees the client leave, now and ever after."""
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    inbox.end()
+    assert await waiting == GONE
+    server.say(1)
+    assert await inbox.next() == GONE
+    inbox.end()
+    assert inbox.ended
+
+
+async def test_two_who_wait_get_a_message_each(server: Server, inbox: Inbox) -> None:
+    """No message is given twice."""
+    waiting = [asyncio.create_task(inbox.next()) for _ in range(2)]
+    await asyncio.sleep(0)
+    server.say(1, 2)
+    assert sorted([(await each)["n"] for each in waiting]) == [1, 2]
+
+
+async def test_errors_of_the_server_are_raised(server: Server) -> None:
+    """At once or later; the next call asks the server again."""
+
+    async def receive() -> dict[str, Any]:
+        server.asked += 1
+        if server.asked > 1:
+            await asyncio.sleep(0)
+        raise OSError(server.asked)
+
+    inbox = Inbox(receive, GONE)
+    for number in (1, 2):
+        with pytest.raises(OSError, match=str(number)):
+            await inbox.next()
+
+
+async def test_a_server_that_gives_futures(server: Server) -> None:
+    """Some servers are not written in Python: their `receive` returns no coroutine."""
+
+    def receive() -> Awaitable[dict[str, Any]]:
+        return asyncio.ensure_future(server.messages.get())
+
+    inbox = Inbox(receive, GONE)
+    server.say(1)
+    assert await inbox.next() == {"n": 1}
+    inbox.close()
+
+
+async def test_a_closed_inbox_asks_nobody(server: Server, inbox: Inbox) -> None:
+    """Nothing waits for the client any more when the app is done."""
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    inbox.close()
+    inbox.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    server.say(1)
+    assert server.messages.get_nowait() == {"n": 1}
