@@ -25,6 +25,7 @@ generation alive. It is safe from threads and bound to no event loop.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -36,6 +37,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ANCHOR = "_hotsession_anchor"
+
+logger = logging.getLogger("hotsession")
 
 
 @dataclass(slots=True)
@@ -329,8 +332,11 @@ class Registry:
             transaction.committed = True
         self.merge_data(transaction)
         transaction.closed = True
-        for callback in transaction.on_commit:
-            callback()
+        for callback in tuple(transaction.on_commit):
+            try:
+                callback()
+            except Exception:  # the new values are in place: what one name asked for must not undo the others
+                logger.exception("Something that was to follow the load failed")
         return Committed(survivors, created, replaced, tuple(transaction.stale))
 
     # scopes: which generation the running code belongs to

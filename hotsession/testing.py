@@ -175,7 +175,7 @@ def _copy(project: str | os.PathLike[str] | Mapping[str, str], path: Path) -> No
 def _own_process_state(path: Path) -> Iterator[None]:
     """Keep what the block does to the process from those who come after it."""
     importer: Importer | None = None
-    names = {entry.stem for entry in path.iterdir()}
+    names = {entry.stem for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".py"}
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
     before, search_path = set(sys.modules), list(sys.path)
     registry.clear()

@@ -36,6 +36,9 @@ from hotsession.reload.views import Views
 
 logger = logging.getLogger("hotsession.reload")
 
+# A storage that does not answer must not hold up the line that says what was reloaded.
+_COUNTING_SECONDS = 2.0
+
 
 class Reloader:
     """Keeps one generation serving and replaces it by the next.
@@ -79,6 +82,8 @@ class Reloader:
         self._first: Load | None = None
         self.follower = Follower(self, self.feed, self._report)
         self._in_main_thread = False
+        self._insists = False
+        self._stopped = False
         self._one_at_a_time = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -113,15 +118,12 @@ class Reloader:
             outcome = await self._take_over(load, None, time.perf_counter())
             if isinstance(outcome, LoadFailed):
                 self._report(outcome)
-            self._catch_up(load)
-
-    def _catch_up(self, load: Load) -> None:
-        """Act on what was saved after it was read and before anybody watched."""
-        files = [path for path in load.generation.codebase.graph.files.values() if path]
-        self.feed.put(frozenset(map(Change, files)))
+        # What was saved after it was read and before anybody watched.
+        self.feed.put(frozenset(map(Change, self._sources.paths())))
 
     async def stop(self) -> None:
         """End every generation: the server is about to end."""
+        self._stopped = True  # a reset that waits for its turn must start nothing any more
         generation, self.current = self.current, None
         self._sweeper.stop()
         if generation is not None:
@@ -131,9 +133,16 @@ class Reloader:
 
     # attempts
 
-    async def attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
-        """Replace what `changes` touch; None when that is nothing, or when the process has to restart for it."""
+    async def attempt(self, changes: frozenset[Change], seen_at: float, *, insist: bool = False) -> Outcome | Overtaken:
+        """Replace what `changes` touch; None when that is nothing, or when the process has to restart for it.
+
+        Args:
+            changes: the files that changed.
+            seen_at: when the first of it was seen.
+            insist: swap even if newer changes have come meanwhile.
+        """
         async with self._one_at_a_time:
+            self._insists = insist
             return await self._replace(self._plan(changes), seen_at)
 
     def may_be_half_written(self, change: Change) -> bool:
@@ -146,6 +155,9 @@ class Reloader:
             graph = self.current.codebase.graph if self.current else None
             plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
             attempt = await self._replace(plan, time.perf_counter(), reset)
+            if not isinstance(attempt, Reloaded) and graph is not None:
+                # What was saved meanwhile has been read by an attempt that came to nothing: it is still to be done.
+                self.follower.pending |= frozenset(Change(path) for path in graph.files.values() if path)
         outcome = None if isinstance(attempt, Overtaken) else attempt
         self._report(outcome)
         return outcome
@@ -156,7 +168,7 @@ class Reloader:
         """Make a new generation from the files as they are now and put it in place of the one that serves."""
         if plan.restart is not None:
             self._stage.restart(plan.restart)
-        if plan.restart is not None or not plan:
+        if plan.restart is not None or not plan or self._stopped:
             return None
         old, load = self.current, self._prepare(plan, reset)
         try:
@@ -180,7 +192,7 @@ class Reloader:
         plan = load.plan
         try:
             async with self._handover.started(load, old):
-                if self.feed or load.is_outdated:
+                if old is not None and ((self.feed and not self._insists) or load.is_outdated):
                     raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None
@@ -194,11 +206,12 @@ class Reloader:
             return LoadFailed("start-up", error, tuple(sorted(plan.modules)))
         seconds = time.perf_counter() - seen_at
         services = {} if old is None else old.container.names()
-        failures = await self._handover.hooks(load, old)
-        if old is not None:
-            self.retirement.add(old)
-        elif not self.retirement:
-            self._views.uncover()
+        try:
+            failures = await self._handover.hooks(load, old)
+        finally:
+            if old is not None:
+                self.retirement.add(old)
+            self._uncover()
         return Reloaded(
             generation=load.generation.number,
             modules=tuple(dict.fromkeys((*plan.changed, *sorted(plan.modules - set(gone))))),
@@ -253,6 +266,7 @@ class Reloader:
             old.graph.without(plan.modules) if old else None,
             carried={name: module for name, module in modules.items() if name not in plan.modules},
             replaced={name: modules.get(name) for name in plan.modules},
+            loaders=old.loaders if old else None,
         )
         generation = Generation(
             self._number, codebase, on_invalidate=self._stage.restart, on_reset=self._stage.request_reset
@@ -275,7 +289,7 @@ class Reloader:
         return fresh if self._planner.concerns(self.current.codebase.graph, fresh) else frozenset()
 
     def _when_old_ones_are_gone(self) -> None:
-        self._views.uncover()
+        self._uncover()
         if self.current is not None:
             self._sweeper.soon()
 
@@ -287,7 +301,11 @@ class Reloader:
     def _roll_back(self, load: Load) -> None:
         load.generation.codebase.abandon()  # a thread that still imports, because we were cancelled, ends soon
         load.roll_back()
-        if not self.retirement:
+        self._uncover()
+
+    def _uncover(self) -> None:
+        """Make packages plain again, unless a load or an older generation still sees them in its own way."""
+        if not self.retirement and not self._views.is_open:
             self._views.uncover()
 
     def _report(self, outcome: Outcome) -> None:
@@ -301,5 +319,11 @@ class Reloader:
 
 async def live_sessions() -> dict[str, int]:
     """How many live sessions each session manager has, by its name."""
-    managers = [entry.value for entry in registry.entries("sessions").values()]
-    return {manager.name: await manager.count() for manager in managers}
+    counts = {}
+    for entry in registry.entries("sessions").values():
+        try:
+            async with asyncio.timeout(_COUNTING_SECONDS):
+                counts[entry.value.name] = await entry.value.count()
+        except Exception:
+            logger.exception("The sessions %r could not be counted", entry.value.name)
+    return counts

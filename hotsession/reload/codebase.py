@@ -47,6 +47,7 @@ class Codebase:
         graph: ImportGraph | None = None,
         carried: dict[str, ModuleType] | None = None,
         replaced: dict[str, ModuleType | None] | None = None,
+        loaders: dict[str, OwnLoader] | None = None,
     ) -> None:
         self.ownership = ownership
         self.sources = sources
@@ -54,6 +55,8 @@ class Codebase:
         self.modules: dict[str, ModuleType] = dict(carried or {})
         self.replaced: dict[str, ModuleType | None] = dict(replaced or {})
         self.loaded: dict[str, ModuleType] = {}
+        self.loaders = {name: loader for name, loader in (loaders or {}).items() if name in self.modules}
+        self._hides = loaders is not None
         self.committed = False
         self.abandoned = False
         self.on_package: Callable[[ModuleType], None] = lambda package: None
@@ -69,6 +72,11 @@ class Codebase:
     def abandon(self) -> None:
         """Let the load end at its next import: newer changes came, or it is over."""
         self.abandoned = True
+
+    def roll_back(self) -> None:
+        """Take away what the first load showed; what later ones made nobody has seen."""
+        for name in tuple(self.loaded):
+            self._take_away(name)
 
     # finding
 
@@ -159,7 +167,7 @@ class Codebase:
                 self.graph.extensions[name] = spec.origin
             return module
         module = importlib.util.module_from_spec(spec)
-        self.loaded[name] = module
+        self._show(name, module)
         if hasattr(module, "__path__"):
             self.on_package(module)
         try:
@@ -168,9 +176,20 @@ class Codebase:
             else:
                 self.adopt(module)
         except BaseException:
-            self.loaded.pop(name, None)
+            self._take_away(name)
             raise
         return self.loaded.get(name, module)
+
+    def _show(self, name: str, module: ModuleType) -> None:
+        """Show a module to the load; in the first load to all, as no old code is there, and as C code looks there."""
+        self.loaded[name] = module
+        if not self._hides:
+            real_modules()[name] = module
+
+    def _take_away(self, name: str) -> None:
+        module = self.loaded.pop(name, None)
+        if not self._hides and module is not None and real_modules().get(name) is module:
+            del real_modules()[name]
 
     def adopt(self, module: ModuleType) -> None:
         """Make `module`, which is being loaded, part of this codebase: the finder brings late ones here as well."""
@@ -180,6 +199,8 @@ class Codebase:
             self.graph.real_files[name] = real
         if hasattr(module, "__path__"):
             self.graph.folders[name] = tuple(module.__path__)
+        if (loader := loader_of(module.__dict__)) is not None:
+            self.loaders[name] = loader  # noted here, as a module may put another object in its place
         if self.committed:
             self.modules[name] = module
 
@@ -188,6 +209,7 @@ class Codebase:
         self.graph.files.pop(module.__name__, None)
         self.graph.real_files.pop(module.__name__, None)
         self.graph.folders.pop(module.__name__, None)
+        self.loaders.pop(module.__name__, None)
         if self.modules.get(module.__name__) is module:
             del self.modules[module.__name__]
 
@@ -281,10 +303,8 @@ class Codebase:
                 setattr(self.modules[parent], child, module)
         self.modules.update(self.loaded)
         self._bind_carried()
-        for module in self.modules.values():
-            loader = loader_of(module.__dict__)
-            if loader is not None:
-                loader.home = self
+        for loader in self.loaders.values():
+            loader.home = self
         self.committed, self.context = True, None
         self.loaded, self.replaced, self._bound = {}, {}, {}
         return gone

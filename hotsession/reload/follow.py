@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from hotsession.events import Change, LoadFailed, Reloaded
+from hotsession.hooks import is_being_cancelled
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.report import merged
 
@@ -30,8 +32,8 @@ Outcome = Reloaded | LoadFailed | None
 class Attempts(Protocol):
     """Who makes the attempts."""
 
-    async def attempt(self, changes: frozenset[Change], seen_at: float) -> Outcome | Overtaken:
-        """Replace what `changes` touch; None when that is nothing."""
+    async def attempt(self, changes: frozenset[Change], seen_at: float, *, insist: bool = False) -> Outcome | Overtaken:
+        """Replace what `changes` touch, if need be although newer changes have come; None when that is nothing."""
         ...
 
     def may_be_half_written(self, change: Change) -> bool:
@@ -75,7 +77,10 @@ class Follower:
                 changes |= await self._feed.settle(QUIET_SECONDS)
             try:
                 await self.act(changes, seen_at)
-            except Exception:  # whatever it is, it must not end the watching without a word
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise
+                # Whatever it is, it must not end the watching without a word.
                 self.pending |= changes
                 logger.exception(
                     "Reloading failed, and not because of your code: please report this. "
@@ -95,7 +100,8 @@ class Follower:
         end = self._clock() + _LONGEST_BURST_SECONDS
         while True:
             changes |= self.pending
-            attempt = await self._attempts.attempt(changes, seen_at)
+            # What changes files at each import would overtake every attempt: after a while one is carried through.
+            attempt = await self._attempts.attempt(changes, seen_at, insist=self._clock() >= end)
             if isinstance(attempt, Reloaded):
                 reloaded = merged(reloaded, attempt) if reloaded else attempt
                 failed, changes, self.pending = None, frozenset(), frozenset()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from hotsession.events import Failure
 from hotsession.registry import registry
@@ -16,6 +17,8 @@ from hotsession.reload.patience import Patience
 from hotsession.reload.retire import Retirement, end_lifespan
 
 logger = logging.getLogger("hotsession.reload")
+
+_HOOKS_SECONDS = 10.0
 
 
 class Handover:
@@ -96,13 +99,29 @@ class Handover:
         if old is None:
             load.finish()
             return ()
-        failures = await dispose_modules(old, load.plan.modules)
+        failures = await _in_time("the on_dispose hooks", dispose_modules(old, load.plan.modules))
         load.finish()
-        with registry.running(load.generation.number):
-            for name, handle in list(load.generation.handles.items()):
-                if name in load.plan.modules:
-                    failures += tuple(await handle.reloaded())
-        return failures
+        return failures + await _in_time("the on_reload hooks", _tell_modules(load))
+
+
+async def _tell_modules(load: Load) -> tuple[Failure, ...]:
+    """Run the `on_reload` hooks of the modules that were loaded."""
+    failures: list[Failure] = []
+    with registry.running(load.generation.number):
+        for name, handle in list(load.generation.handles.items()):
+            if name in load.plan.modules:
+                failures += await handle.reloaded()
+    return tuple(failures)
+
+
+async def _in_time(what: str, hooks: Coroutine[Any, Any, tuple[Failure, ...]]) -> tuple[Failure, ...]:
+    """What failed of some hooks; those that do not end are cancelled, as they would hold up every later save."""
+    try:
+        async with asyncio.timeout(_HOOKS_SECONDS):
+            return await hooks
+    except TimeoutError as error:
+        logger.error("Given up after %.0f s: %s. Start what takes longer as a task.", _HOOKS_SECONDS, what)
+        return (Failure(f"{what} that did not end", error.with_traceback(None)),)
 
 
 async def _bring_back(old: Generation) -> None:

@@ -112,7 +112,7 @@ def _touched(
     if not change.path.endswith(".py"):
         return []
     names = set(_names(change.path, search_path))
-    waiting = [importer for importer, missed in graph.missed.items() if missed & names]
+    waiting = [importer for importer, missed in list(graph.missed.items()) if missed & names]
     shadowed = [name for name in names if name in graph.files]
     folder = os.path.dirname(change.path)
     packages = [name for name, folders in graph.folders.items() if folder in folders] if not names & {*shadowed} else []

@@ -65,6 +65,7 @@ class Retirement:
         with registry.running(generation.number):
             failures = [*await generation.container.dispose()]
             failure = await end_lifespan(generation)
+            failures += await generation.container.dispose()  # what the end of the lifespan asked for anew
         release_all()  # its last requests have filled libraries' caches again
         if waited >= max(drain_timeout, 1.0):
             logger.info("Generation %d has finished its work after %.0f s.", generation.number, waited)

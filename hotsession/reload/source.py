@@ -59,6 +59,10 @@ class SourceCache:
         found = os.path.join(self._directories[directory], name)
         return os.path.realpath(found) if os.path.islink(found) else found
 
+    def paths(self) -> tuple[str, ...]:
+        """All files that were read."""
+        return tuple(self._sources)
+
     def is_current(self, path: str) -> bool:
         """Whether the file at `path` is still, to the byte and in its time stamp, what was last read of it."""
         known = self._sources.get(self.real(path))

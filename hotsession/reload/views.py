@@ -174,6 +174,11 @@ class Views:
         self._packages: dict[ModuleType, tuple[type[ModuleType], type[ModuleType]]] = {}  # its own class, the view
         self._modules: dict[str, ModuleType] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a load is under way."""
+        return self._modules is not None
+
     def open(self) -> None:
         """Show `sys.modules` through a view."""
         self._modules = sys.modules
