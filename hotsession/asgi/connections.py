@@ -78,9 +78,16 @@ class HTTPExchange:
             )
             if self.close:
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
+                if self.endless:
+                    return self._begin_and_finish(message)
         elif self.finished:
             raise StreamEnded(_REASON)
         return self._send(message)
+
+    async def _begin_and_finish(self, message: Message) -> None:
+        """Let an event stream begin that has no time left: its client comes back to who takes over."""
+        await self._send(message)
+        self.finish()
 
     def finish(self) -> None:
         """End an event stream: its app sees the client leave, its client sees a complete response."""
@@ -162,6 +169,12 @@ class WebSocketConnection:
     def release(self) -> None:
         """Let go of the server: the app is done."""
         self._inbox.close()
+
+
+async def refuse(receive: Receive, send: Send, why: str) -> None:
+    """Refuse a WebSocket that asks to be accepted; its client may come back at once."""
+    await receive()
+    await send({"type": "websocket.close", "code": SERVICE_RESTART, "reason": why})
 
 
 _background: set[asyncio.Task[None]] = set()

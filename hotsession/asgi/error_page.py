@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from hotsession.asgi.connections import SERVICE_RESTART
+from hotsession.asgi.connections import refuse
 from hotsession.asgi.locality import is_local
 from hotsession.events import LoadFailed
 from hotsession.reload.report import error_text
@@ -33,8 +33,7 @@ async def answer_with_failure(
         owns: whether a file is the user's own, for what the error shows.
     """
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": SERVICE_RESTART, "reason": "the app's code is broken"})
+        await refuse(receive, send, "the app's code is broken")
         return
     body, kind = _body(scope, failure, owns)
     headers = [(b"content-length", b"%d" % len(body)), (b"retry-after", b"1"), (b"cache-control", b"no-store")]

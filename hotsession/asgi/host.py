@@ -16,7 +16,7 @@ from typing import Literal
 
 from starlette.types import Receive, Scope, Send
 
-from hotsession.asgi.connections import HTTPExchange, WebSocketConnection
+from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refuse
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
@@ -200,6 +200,8 @@ class Host:
         if generation is None:
             failure = reloader.failure if reloader else None
             return await answer_with_failure(scope, receive, send, failure, self._ownership.owns)
+        if kind == "websocket" and self._draining:
+            return await refuse(receive, send, "another process is taking over")
         if kind == "websocket":
             work: HTTPExchange | WebSocketConnection = WebSocketConnection(scope, receive, send)
         else:
@@ -237,6 +239,8 @@ class Host:
 
     async def drained(self, seconds: float | None) -> bool:
         """Wait at most so many seconds (None: for ever) until no request runs; whether that is so."""
+        if self._idle.is_set():  # `wait_for` would not look when no time is given
+            return True
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:

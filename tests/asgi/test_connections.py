@@ -16,6 +16,8 @@ from tests.projects import Exchange, until
 
 pytestmark = pytest.mark.anyio
 
+START = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/event-stream")]}
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -119,9 +121,7 @@ async def test_an_event_stream_that_looks_for_its_client() -> None:
                     await asyncio.sleep(0)
                 seen.append(True)
 
-            await send(
-                {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
-            )
+            await send(START)
             async for event in events():
                 try:
                     await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
@@ -144,8 +144,7 @@ async def test_an_event_stream_that_goes_on_sending() -> None:
     errors: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/event-stream")]})
-        await asyncio.Event().wait() if served.work is None else None
+        await send(START)
         served.work.finish()
         try:
             await send({"type": "http.response.body", "body": b"late", "more_body": True})
@@ -166,9 +165,7 @@ async def test_the_body_of_a_request() -> None:
         await PlainTextResponse(await request.body())(scope, receive, send)
 
     served = Served(app)
-    await until(lambda: served.work is not None)
-    served.client = Served(app).client
-    served.client._incoming.get_nowait()
+    served.client._incoming.get_nowait()  # before the app has begun
     for part, more in ((b"a", True), (b"b", True), (b"c", False)):
         served.client.say({"type": "http.request", "body": part, "more_body": more})
     assert (await served.client.end()).text == "abc"
@@ -202,7 +199,7 @@ async def test_a_websocket() -> None:
 
 
 async def test_a_websocket_is_ended() -> None:
-    """Its client gets 1012, Service Restart, and its app a disconnect with the same code; what it still says is dropped."""
+    """Its client gets 1012, Service Restart, and its app a disconnect with it; what it says later is dropped."""
     served = Served(echo, kind="websocket")
     await served.client.next()
     served.work.finish()
