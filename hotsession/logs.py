@@ -35,6 +35,16 @@ def be_heard() -> None:
         ours.setLevel(ours.level or logging.INFO)
 
 
+def stay_audible() -> None:
+    """Undo what a `logging.config.dictConfig` of the user's does to loggers it does not name, unless told otherwise.
+
+    It disables them, and with them every line about reloads and what went wrong.
+    """
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] == "hotsession" and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
 def _line_up(logger: logging.Logger) -> list[logging.Logger]:
     """The logger and those above it that see its records."""
     found = [logger]

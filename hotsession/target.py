@@ -140,7 +140,8 @@ def _first_missing(name: str, root: Path) -> str | None:
 
 
 def _spec(name: str, root: Path, places: list[str] | None) -> Any:
-    spec = PathFinder.find_spec(name, [str(root)] if places is None else places)
+    # By its last part: of a namespace package in another one Python looks for the outer one among the imported modules.
+    spec = PathFinder.find_spec(name.rpartition(".")[2], [str(root)] if places is None else places)
     for finder in sys.meta_path if spec is None else ():
         find_spec = getattr(finder, "find_spec", None)
         spec = find_spec(name, places) if find_spec else None

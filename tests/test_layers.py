@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "hotsession"
 
 LAYERS = [
     # what knows nothing of ours, or errors and events alone
-    "errors events registry hooks loops fingerprint injection",
+    "errors events registry hooks loops logs fingerprint injection",
     # the rules of a session's life, the contract of storages, the storages
     "lifecycle storages",
     # what users keep and build, and what a generation holds
@@ -23,7 +23,7 @@ LAYERS = [
     # new code beside the old
     "reload",
     # the host, and what it is told to serve
-    "app_object target reloaders logs asgi.host asgi.hot_app asgi.error_page",
+    "app_object target reloaders asgi.host asgi.hot_app asgi.error_page",
     # what a process needs around a server
     "private_dir run.channel run.crashes run.keyboard run.listener run.options run.process run.terminal",
     "run.server",

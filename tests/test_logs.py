@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from hotsession.logs import be_heard, follow_uvicorn
+from hotsession.logs import be_heard, follow_uvicorn, stay_audible
 
 NAMES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "hotsession")
 
@@ -19,7 +19,10 @@ def loggers() -> Iterator[None]:
     """Put the loggers back as they were."""
     found = {name: logging.getLogger(name) for name in NAMES}
     before = {name: (each.level, each.handlers[:], each.propagate) for name, each in found.items()}
+    enabled = [each for each in logging.root.manager.loggerDict.values() if not getattr(each, "disabled", True)]
     yield
+    for logger in enabled:
+        logger.disabled = False  # type: ignore[union-attr]
     for name, (level, handlers, propagate) in before.items():
         found[name].setLevel(level)
         found[name].handlers[:] = handlers
@@ -95,3 +98,15 @@ def test_without_uvicorn_lines_go_to_stderr(
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     logging.getLogger("hotsession.reload").info("Reloaded again")
     assert capsys.readouterr().err == ""
+
+
+def test_lines_show_after_the_user_configured_logging(capsys: pytest.CaptureFixture[str]) -> None:
+    """A dictConfig disables the loggers that it does not name; ours come back, others stay as they were told."""
+    configure(use_colors=False)
+    ours, other = logging.getLogger("hotsession.reload"), logging.getLogger("hotsessions.of.somebody.else")
+    logging.config.dictConfig({"version": 1})
+    ours.warning("lost")
+    stay_audible()
+    ours.warning("careful")
+    assert capsys.readouterr().err == "WARNING:  careful\n"
+    assert other.disabled

@@ -14,6 +14,7 @@ from dataclasses import replace
 from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.hooks import is_being_cancelled
+from hotsession.logs import stay_audible
 from hotsession.registry import Overtaken as NameTaken
 from hotsession.registry import registry
 from hotsession.reload.codebase import Abandoned, Codebase
@@ -190,6 +191,7 @@ class Reloader:
     async def _take_over(self, load: Load, old: Generation | None, seen_at: float) -> Outcome | Overtaken:
         """Start the app that was loaded, swap, and let the old generation go."""
         plan = load.plan
+        services = {} if old is None else old.container.names()
         try:
             async with self._handover.started(load, old):
                 if old is not None and ((self.feed and not self._insists) or load.is_outdated):
@@ -214,8 +216,8 @@ class Reloader:
             self._uncover()
         return Reloaded(
             generation=load.generation.number,
-            modules=tuple(dict.fromkeys((*plan.changed, *sorted(plan.modules - set(gone))))),
-            removed=gone,
+            modules=tuple(n for n in dict.fromkeys((*plan.changed, *sorted(plan.modules))) if n not in gone),
+            removed=tuple(sorted(gone)),
             services=services,
             kept=tuple(name for name in committed.kept if name in registry.entries("value")),
             sessions=await live_sessions(),
@@ -309,6 +311,7 @@ class Reloader:
             self._views.uncover()
 
     def _report(self, outcome: Outcome) -> None:
+        stay_audible()
         if isinstance(outcome, Reloaded):
             logger.info(reloaded_line(replace(outcome, busy=self.retirement.busy())))
         elif isinstance(outcome, LoadFailed):

@@ -20,6 +20,7 @@ PROJECT = {
         import shop
         from constants import COLOUR
         from level_one import say
+        from outer.inner import deep
         from shop.cart import Cart
         from shop import checkout
 
@@ -44,7 +45,7 @@ PROJECT = {
                 "body": functions.answer(), "decorated": functions.greet(), "levels": say(),
                 "optional": optional(), "late": late(), "limit": Cart.limit, "owner": cart.owner,
                 "package": shop.NAME, "total": checkout.total(), "region": checkout.region,
-                "marks": [reader.MARK, writer.MARK],
+                "deep": deep.NAME, "marks": [reader.MARK, writer.MARK],
             })
 
         async def stored(request):
@@ -115,6 +116,7 @@ PROJECT = {
             return Cart().limit * 10
     """,
     "shop/regions/north.py": "NAME = 'north'\n",  # a namespace package: no __init__.py
+    "outer/inner/deep.py": "NAME = 'deep'\n",
 }
 
 
@@ -156,6 +158,7 @@ def shows(server: Server, **expected: object) -> None:
         pytest.param("shop/cart.py", "nobody", "Ann", {"owner": "Ann"}, id="attribute set in __init__"),
         pytest.param("shop/__init__.py", "corner", "big", {"package": "big shop", "total": 40}, id="package __init__"),
         pytest.param("shop/regions/north.py", "'north'", "'south'", {"region": "south"}, id="namespace package"),
+        pytest.param("outer/inner/deep.py", "'deep'", "'deeper'", {"deep": "deeper"}, id="namespaces in namespaces"),
         pytest.param("main.py", '"first"', '"second"', {"title": "second"}, id="the target itself"),
     ],
 )

@@ -174,12 +174,14 @@ STATEFUL = """
         ("main",),
         ("main.py",),
         ("./src/main.py",),
+        ("src.main:create_app", "--factory"),
     ],
     ids=" ".join,
 )
 def test_targets_are_found_and_hold_their_state(tmp_path: Path, target: tuple[str, ...]) -> None:
     """Factories, modules, files, `__main__` parts: app.state, lifespan state and mounts belong to each generation."""
     folder = "src/" if "src" in target[0] else ""
+    name = "src.main" if target[0].startswith("src.") else "main"
     project = write_project(tmp_path / "app", {f"{folder}main.py": STATEFUL, "settings.env": "FROM_FILE=yes\n"})
     with Server(hotsession_run(*target, "--env-file", "settings.env"), project) as server:
         for expected in ("old", "new"):
@@ -188,8 +190,8 @@ def test_targets_are_found_and_hold_their_state(tmp_path: Path, target: tuple[st
             assert server.get("/sub/").json() == [expected, "/sub"]
             seen = shown(server)
             assert (seen["word"], seen["app.state"], seen["lifespan state"]) == (expected,) * 3
-            assert (seen["env"], seen["name"]) == ("yes", "main")
-            assert seen["path"] == str(project / folder).rstrip("/")
+            assert (seen["env"], seen["name"]) == ("yes", name)
+            assert seen["path"] == str(project if "." in name else project / folder)
 
 
 def test_a_file_with_its_own_server_call_is_only_imported(tmp_path: Path) -> None:
@@ -198,6 +200,25 @@ def test_a_file_with_its_own_server_call_is_only_imported(tmp_path: Path) -> Non
     project = write_project(tmp_path / "app", {"main.py": guarded})
     with Server(hotsession_run("main.py"), project) as server:
         save(server)
+
+
+def test_the_target_may_lie_in_nested_namespaces(tmp_path: Path) -> None:
+    """No __init__.py anywhere: the dotted name is found below --app-dir, and edited."""
+    project = write_project(tmp_path / "app", {"src/outer/inner/main.py": SHOW})
+    with Server(hotsession_run("outer.inner.main:app", "--app-dir", "src"), project) as server:
+        save(server, "src/outer/inner/main.py")
+
+
+def test_the_log_survives_a_logging_configuration(tmp_path: Path) -> None:
+    """A dictConfig at import, which disables all loggers there are: reloads and errors are shown all the same."""
+    configuring = 'import logging.config\nlogging.config.dictConfig({"version": 1})\n'
+    project = write_project(tmp_path / "app", {"main.py": SHOW, "settings.py": configuring})
+    with Server(hotsession_run("main:app", "--no-access-log"), project) as server:
+        server.edit("main.py", "import json", "import json, settings")
+        save(server)
+        server.wait_for_line("Reloaded .*main")
+        server.edit("main.py", "import json", "import jsn")
+        server.wait_for_line("No module named 'jsn'")
 
 
 def test_app_dir_and_log_level(tmp_path: Path) -> None:
