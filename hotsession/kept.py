@@ -164,6 +164,13 @@ def flush() -> int:
     return 0
 
 
+def kept_in_words() -> str:
+    """What is kept, by the names that users call it, for a line in the log; empty when nothing is."""
+    values = [repr(name) for name in registry.entries("value")]
+    managers = [f"sessions {name.removeprefix(SESSIONS)!r}" for name in registry.entries("sessions")]
+    return ", ".join((*values, *managers))
+
+
 def names_for(name: str | None) -> tuple[str, ...]:
     """The registry's names for what users call `name`: a value, a storage and a manager may share it; None is for all.
 

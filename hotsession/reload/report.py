@@ -22,7 +22,7 @@ def reloaded_line(event: Reloaded) -> str:
     parts.append(_services(event.services))
     parts.append(_preserved(event))
     if event.replaced:
-        parts.append(f"built anew: {_names(event.replaced)}")
+        parts.append(f"built anew: {', '.join(event.replaced)}")  # all of them: this is state that was dropped
     if event.stale:
         cure = event.stale[0] if len(event.stale) == 1 else "NAME"
         parts.append(
@@ -44,7 +44,7 @@ def _services(services: Mapping[str, int]) -> str:
 
 
 def _preserved(event: Reloaded) -> str:
-    sessions = [f"{count} in {name!r}" for name, count in event.sessions.items()]
+    sessions = [f"{count} in {name!r}" for name, count in event.sessions.items() if count]
     preserved = f"sessions preserved ({_names(sessions)})" if sessions else "no sessions yet"
     return f"{preserved}, kept {_names(event.kept)}" if event.kept else preserved
 

@@ -9,6 +9,7 @@
     stop     times: how often it was asked          quit     the user asked for it at the keyboard
     reset    id, name: drop kept state              ending   no more connections are accepted
                                                     answer   id, ok, text: what became of a reset
+                                                    hopeless the server can't be set up, another try is vain
 
 Its end means that the other one is gone. It knows nothing about what the messages do.
 """

@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from uvicorn.config import STARTUP_FAILURE
-
 from hotsession.run import terminal
 from hotsession.run.channel import Message
 from hotsession.run.control import RESET_TIMEOUT, DevServer, serve_control
@@ -98,6 +96,8 @@ class Parent:
 
     async def _on_message(self, worker: WorkerProcess, message: Message) -> None:
         match message["kind"]:
+            case "hopeless":
+                worker.hopeless = True
             case "ready":
                 self._on_ready(worker, message["loaded"])
             case "serving":
@@ -176,7 +176,11 @@ class Parent:
             await self._replace(worker, status)
 
     async def _replace(self, worker: WorkerProcess, status: int) -> None:
-        if worker.serving_since is None and self._cannot_start(worker, status):
+        if worker.serving_since is None and (worker.hopeless or worker.held):
+            if worker.held:  # not even without the user's code
+                logger.error(
+                    "The worker [%d] %s before it imported your app: giving up", worker.pid, how_it_ended(status)
+                )
             self._status = status if status > 0 else 1
             self._stopping.set()
             return
@@ -186,10 +190,6 @@ class Parent:
             self._take_over()
         else:
             self._current = await self._start()
-
-    def _cannot_start(self, worker: WorkerProcess, status: int) -> bool:
-        """Whether another try is vain: the server can't be set up, or not even without the user's code."""
-        return status == STARTUP_FAILURE or worker.held
 
     async def _mourn(self, worker: WorkerProcess, status: int) -> None:
         """Replace a worker that ended without having been told."""

@@ -37,6 +37,7 @@ class WorkerProcess:
         on_message: Callable[[WorkerProcess, Message], None],
     ) -> None:
         self.ready = False  # it has imported the app, or can't
+        self.hopeless = False  # the server can't be set up, so another try is vain
         self.held = False  # it was told not to import the app yet
         self.serving_since: float | None = None  # of the loop's clock
         self.draining = False  # it was told to make room

@@ -24,6 +24,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.errors import HotsessionError
+from hotsession.kept import kept_in_words
 from hotsession.logs import follow_uvicorn
 from hotsession.run import terminal
 from hotsession.run.channel import CHANNEL, Message, WorkerChannel
@@ -74,6 +75,7 @@ class Worker:
             loop_factory = config.get_loop_factory()
         except (ImportError, OSError, ValueError) as error:  # a certificate, a protocol or a loop that is not there
             logger.error("The server can't be set up: %s", error)
+            self._channel.send("hopeless")
             return STARTUP_FAILURE
         self._server = WorkerServer(config, self._host, on_serving=self._now_serving, on_ending=self._no_longer_serving)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -135,6 +137,8 @@ class Worker:
             case "accept":
                 self._accept.set()
             case "drain":
+                if kept := kept_in_words():
+                    logger.warning("What is kept ends with this process: %s", kept)
                 self._server.drain()
             case "stop":
                 self._server.interrupt(message["times"])
