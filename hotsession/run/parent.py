@@ -201,7 +201,7 @@ class Parent:
             self._take_over()
             return
         if self._verdict.hold:
-            hold = f"{ended} {self._verdict.never_served} times in a row before it served: save a file to try again"
+            hold = f"{ended}, {self._verdict.never_served} times in a row before it served: save a file to try again"
             self._current = await self._start(hold)
             return
         logger.error("%s: starting another%s", ended, f" in {self._verdict.delay:g} s" if self._verdict.delay else "")
