@@ -160,7 +160,9 @@ def test_code_that_kills_the_process_is_not_imported_for_ever(project: Path, sta
     write_project(project, {"main.py": f"import os\nos._exit({status})\n"})
     with Server(hotsession_run("main:app"), project) as server:
         assert server.get("/").status_code == 503
-        server.wait_for_line(rf"ended with exit status {status}, 3 times in a row before it served: save a file to try again")
+        server.wait_for_line(
+            rf"ended with exit status {status}, 3 times in a row before it served: save a file to try again"
+        )
         assert len(re.findall(r"starting another", server.log)) == 2
         server.write("main.py", APP)
         wait_until(lambda: server.get("/").status_code == 200)
