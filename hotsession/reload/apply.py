@@ -21,7 +21,7 @@ from hotsession.reload.codebase import Abandoned, Codebase
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.follow import Follower, Outcome, Overtaken
 from hotsession.reload.generation import Generation
-from hotsession.reload.handover import Handover, dispose_modules
+from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.ownership import Ownership
@@ -128,7 +128,7 @@ class Reloader:
         generation, self.current = self.current, None
         self._sweeper.stop()
         if generation is not None:
-            await dispose_modules(generation)
+            await in_time("the on_dispose hooks", dispose_modules(generation))
             await self.retirement.end(generation, 0.0)
         await self.retirement.finish()
 

@@ -99,9 +99,9 @@ class Handover:
         if old is None:
             load.finish()
             return ()
-        failures = await _in_time("the on_dispose hooks", dispose_modules(old, load.plan.modules))
+        failures = await in_time("the on_dispose hooks", dispose_modules(old, load.plan.modules))
         load.finish()
-        return failures + await _in_time("the on_reload hooks", _tell_modules(load))
+        return failures + await in_time("the on_reload hooks", _tell_modules(load))
 
 
 async def _tell_modules(load: Load) -> tuple[Failure, ...]:
@@ -114,7 +114,7 @@ async def _tell_modules(load: Load) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-async def _in_time(what: str, hooks: Coroutine[Any, Any, tuple[Failure, ...]]) -> tuple[Failure, ...]:
+async def in_time(what: str, hooks: Coroutine[Any, Any, tuple[Failure, ...]]) -> tuple[Failure, ...]:
     """What failed of some hooks; those that do not end are cancelled, as they would hold up every later save."""
     try:
         async with asyncio.timeout(_HOOKS_SECONDS):
