@@ -42,8 +42,10 @@ async def test_an_old_generation_ends_during_a_load(project: Project) -> None:
     running = project.open("/slow")
     await asyncio.sleep(0)
     await project.reload({"pkg/sub.py": "VALUE = 2"})
-    held = "from tests.projects import barrier\nbarrier.wait()\n"
-    task = await project.begin({"pkg/sub.py": "VALUE = 3", "main.py": held + MAIN.replace("\n    ", "\n")})
+    held = MAIN.replace(
+        "from pkg import sub", "from tests.projects import barrier; barrier.wait(); from pkg import sub"
+    )
+    task = await project.begin({"pkg/sub.py": "VALUE = 3", "main.py": held})
     assert old is not None
     old.codebase.modules["main"].GO.set()
     await running.end()
