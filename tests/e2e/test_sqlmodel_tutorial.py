@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -179,7 +180,7 @@ def test_the_sqlmodel_tutorial_can_be_edited(tmp_path: Path) -> None:
             assert add(f"Hero {count}")[field] == value
             assert mates() == sorted(["Deadpond", *(f"Hero {each}" for each in range(count + 1))])
         assert server.get("/").json() == {"version": 2}
-        with sqlite3.connect(project / "database.db") as database:
+        with contextlib.closing(sqlite3.connect(project / "database.db")) as database:
             assert database.execute("select count(*) from hero").fetchone() == (6,)
         assert "ERROR" not in server.log
         assert "Warning" not in server.log
@@ -200,7 +201,7 @@ def test_a_new_column_and_a_new_table_are_there_after_the_save(tmp_path: Path) -
         )
 
         def tables() -> dict[str, set[str]]:
-            with sqlite3.connect(project / "second.db") as database:
+            with contextlib.closing(sqlite3.connect(project / "second.db")) as database:
                 names = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
                 return {name: {row[1] for row in database.execute(f"pragma table_info({name})")} for name in names}
 

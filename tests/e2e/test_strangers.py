@@ -94,7 +94,7 @@ SHOP = {
 
         @router.put("/{name}")
         def put_item(name: str, item: Item, store: StoreDep, settings: SettingsDep, tasks: BackgroundTasks) -> Item:
-            store.items[name] = item.model_dump()
+            store.items[name] = item.model_dump(mode="json")
             tasks.add_task(send_mail, name)
             return item.model_copy(update={"price": item.price * (1 + settings.tax)})
     """,
@@ -220,7 +220,7 @@ def test_the_shop_works_as_under_uvicorn(shop: Server) -> None:
 EDITS = [
     ("config.py", '"Shop 1"', '"Shop 2"', "/openapi.json", '"Shop 2"'),
     ("models.py", "value.strip()", "value.strip().upper()", "/items/", "PEN"),
-    ("models.py", 'small = "small"', 'small = "tiny"', "/items/", "tiny"),
+    ("models.py", 'large = "large"', 'large = "big"', "/openapi.json", '"big"'),
     ("models.py", "    parts:", "    colour: str = 'blue'\n    parts:", "/items/", "blue"),
     ("models.py", "class Page", "class Unused(BaseModel):\n    x: int = 0\n\nclass Page", "/openapi.json", "colour"),
     ("dependencies.py", "coneofsilence", "open sesame", "/openapi.json", "open sesame"),
