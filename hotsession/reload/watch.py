@@ -97,6 +97,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._doorbell: Doorbell | None = None
+        self._returned = False
         self._thread = threading.Thread(target=self._run, name="hotsession watcher", daemon=True)
 
     def __repr__(self) -> str:
@@ -138,7 +139,11 @@ class Watcher:
         try:
             for batch in changes:
                 self._ready.set()
-                if found := self._found(batch):
+                found = self._found(batch)
+                if self._returned:  # and not before it is watched: what is written in between would go unseen
+                    self._returned = False
+                    found = found.union(*map(self._all_below, roots))
+                if found:
                     self._deliver(found)
                     look_until = time.monotonic() + _MORE_SECONDS
                 if self._stopping.is_set() or _identity(self._roots) != identity:
@@ -188,15 +193,13 @@ class Watcher:
             yield from watchfiles.watch(*roots, force_polling=True, **options)  # type: ignore[arg-type]
 
     def _await_return(self) -> None:
-        """Wait for a watched directory that is gone to be there again, and deliver all that it holds."""
+        """Wait for a watched directory that is gone to be there again; all that it holds is going to be delivered."""
         gone = [root for root in self._roots if not os.path.isdir(root)]
         if gone:
             logger.warning("The watched directory %s is gone; waiting for it to come back.", ", ".join(gone))
         while not self._stopping.wait(0.2) and not any(os.path.isdir(root) for root in self._roots):
             pass
-        changes = frozenset().union(*map(self._all_below, self._roots))
-        if changes and not self._stopping.is_set():
-            self._deliver(changes)
+        self._returned = True
 
 
 def _quiet_watchfiles() -> None:
