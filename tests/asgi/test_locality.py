@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,29 @@ def test_loopback_clients(address: str) -> None:
 
 
 @pytest.mark.parametrize("client", [None, ("", 0)])
-def test_unix_sockets(client: Any) -> None:
-    """A client on a Unix socket has no address, and is on this machine."""
-    assert is_local(scope(client=client))
+@pytest.mark.parametrize(("mode", "local"), [(0o700, True), (0o755, False)])
+def test_unix_sockets(client: Any, mode: int, local: bool, tmp_path: Path) -> None:
+    """Who comes over a Unix socket is this user if nobody else can enter its directory."""
+    tmp_path.chmod(mode)
+    assert is_local({**scope(client), "server": (str(tmp_path / "app.sock"), None)}) is local
+    assert not is_local({**scope(client), "server": ("127.0.0.1", 8000)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "local"),
+    [
+        (b"x-forwarded-for", b"127.0.0.1", True),
+        (b"x-forwarded-for", b"203.0.113.7", False),
+        (b"x-forwarded-for", b"127.0.0.1, 203.0.113.7", False),
+        (b"x-forwarded-for", b"unknown", False),
+        (b"forwarded", b"for=203.0.113.7", False),
+    ],
+)
+def test_proxies_on_this_machine(name: bytes, value: bytes, local: bool) -> None:
+    """A proxy that asks for a client elsewhere is not taken for the developer."""
+    asked = scope()
+    asked["headers"].append((name, value))
+    assert is_local(asked) is local
 
 
 @pytest.mark.parametrize("address", ["192.168.1.7", "10.0.0.1", "2001:db8::1", "testclient", "localhost.evil.example"])
