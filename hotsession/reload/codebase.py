@@ -163,7 +163,8 @@ class Codebase:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if not self._is_own(spec):
             module = import_foreign(name)
-            if spec.origin and spec.origin.endswith(tuple(EXTENSION_SUFFIXES)) and self.ownership.owns(spec.origin):
+            # Compiled code, and source that an import hook loads its own way: a change of it needs a new process.
+            if spec.origin and spec.origin.endswith((".py", *EXTENSION_SUFFIXES)) and self.ownership.owns(spec.origin):
                 self.graph.extensions[name] = spec.origin
             return module
         module = importlib.util.module_from_spec(spec)

@@ -19,7 +19,8 @@ class ImportGraph:
         files: module name -> its source file; ``""`` for a namespace package, which has none.
         real_files: module name -> where its source file really lies, for those that were found through a link.
         folders: package name -> the directories its submodules lie in.
-        extensions: name of an own extension module -> its file. They are never loaded twice in one process.
+        extensions: name of an own extension module, or of one that an import hook loads -> its file. They are never
+            loaded twice in one process.
         imports: module name -> the names it imported, those of functions at run time included.
         late: the part of `imports` that functions imported after their module was loaded.
         foreign: names of own modules that a library imported, because a setting or a string names them.

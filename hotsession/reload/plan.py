@@ -98,6 +98,8 @@ def _by_file(graph: ImportGraph) -> dict[str, list[str]]:
 def _restart(graph: ImportGraph, changes: Iterable[Change]) -> str | None:
     extensions = {os.path.realpath(path): name for name, path in graph.extensions.items()}
     for change in changes:
+        if change.path in extensions and change.path.endswith(".py"):
+            return f"{extensions[change.path]} is loaded by an import hook, which only a new process asks again"
         if change.path in extensions:
             return f"{extensions[change.path]} is a compiled extension, which a process loads only once"
     return None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,27 @@ async def test_sessions_that_can_not_be_counted(project: Project, monkeypatch: p
     assert isinstance(outcome, Reloaded)
     assert outcome.sessions == {}
     assert await project.get() == "2"
+
+
+async def test_a_module_that_an_import_hook_loads(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another loader compiles its own way is not ours to load again: a save of it asks for a new process."""
+
+    class Loader(SourceFileLoader):
+        """Somebody else's."""
+
+    class Finder:
+        """Finds one module for it."""
+
+        def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            """The spec of the hooked module."""
+            file = project.path / "hooked.py"
+            return spec_from_file_location(name, file, loader=Loader(name, str(file))) if name == "hooked" else None
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    text = (
+        "import hooked\nfrom tests.projects import answering\ndef index(): return hooked.X\napp = answering(globals())"
+    )
+    await project.start({"main.py": text, "hooked.py": "X = 'one'"})
+    assert await project.get() == "one"
+    assert await project.save({"hooked.py": "X = 'two'"}) is None
+    assert project.restarts == ["hooked is loaded by an import hook, which only a new process asks again"]
