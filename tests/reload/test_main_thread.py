@@ -133,17 +133,16 @@ async def test_threads_that_import_each_others_modules(project: Project) -> None
     """Two threads of new code import modules that import each other: both end, whoever comes first."""
     ring = """
         from tests.projects import trace
-        from main import meeting
-        meeting.wait(10)
+        from meeting import both_are_here
+        both_are_here.wait(10)
         import {other}
         X = 1
     """
     main = """
-        import importlib, sys, threading
+        import importlib
         from concurrent.futures import ThreadPoolExecutor
         from tests.projects import answering
         app = answering(globals())
-        meeting = threading.Barrier(2)
         def load():
             with ThreadPoolExecutor(2) as pool:
                 return [module.X for module in pool.map(importlib.import_module, ["ring_a", "ring_b"])]
@@ -151,6 +150,7 @@ async def test_threads_that_import_each_others_modules(project: Project) -> None
         VALUES = {values}
     """
     files = {"ring_a.py": ring.format(other="ring_b"), "ring_b.py": ring.format(other="ring_a")}
+    files["meeting.py"] = "import threading\nboth_are_here = threading.Barrier(2)"
     await project.start({"main.py": main.format(values="None"), **files})
     await project.reload({"main.py": main.format(values="load()")})
     assert await project.get() == "[1, 1]"
