@@ -13,9 +13,11 @@ ROOT = Path(__file__).parent.parent / "hotsession"
 
 LAYERS = [
     # what knows nothing of ours, or errors and events alone
-    "errors events registry hooks loops logs fingerprint injection",
+    "errors events registry hooks loops logs fingerprint injection ownership private_dir reloaders",
     # the rules of a session's life, the contract of storages, the storages
     "lifecycle storages",
+    # what a process restart carries over
+    "snapshot bytecode",
     # what users keep and build, and what a generation holds
     "kept container handles services",
     # what speaks ASGI to apps
@@ -23,9 +25,9 @@ LAYERS = [
     # new code beside the old
     "reload",
     # the host, and what it is told to serve
-    "app_object target reloaders asgi.host asgi.hot_app asgi.error_page",
+    "app_object target asgi.host asgi.hot_app asgi.error_page",
     # what a process needs around a server
-    "private_dir run.channel run.crashes run.keyboard run.listener run.options run.process run.terminal",
+    "run.channel run.crashes run.keyboard run.listener run.options run.process run.terminal",
     "run.server",
     # what users import
     "hotsession testing",
@@ -52,7 +54,7 @@ FORBIDDEN = [
 ]
 
 # Each library has one place that knows it.
-USERS = {"watchfiles": {"reload.watch"}, "inotify_simple": {"reload.doorbell"}}
+USERS = {"watchfiles": {"reload.watch"}, "inotify_simple": {"reload.doorbell"}, "lmdb": {"snapshot.store"}}
 
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

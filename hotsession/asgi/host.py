@@ -26,7 +26,7 @@ from hotsession.registry import registry
 from hotsession.reload.apply import Reloader
 from hotsession.reload.generation import Generation
 from hotsession.reload.load import Reset
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 from hotsession.reload.watch import FileFilter, Watcher
 from hotsession.target import Target
 

@@ -24,7 +24,7 @@ from hotsession.reload.generation import Generation
 from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 from hotsession.reload.patience import Patience
 from hotsession.reload.plan import Plan, Scope
 from hotsession.reload.planner import Planner

@@ -19,7 +19,7 @@ from hotsession.registry import registry
 from hotsession.reload.graph import ImportGraph
 from hotsession.reload.loader import OwnFinder, OwnLoader, import_foreign, loader_of, real_modules
 from hotsession.reload.locks import ModuleLocks
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 from hotsession.reload.source import SourceCache
 
 _LOADING = registry.loading_variable

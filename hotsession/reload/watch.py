@@ -20,7 +20,7 @@ import watchfiles
 
 from hotsession.events import Change
 from hotsession.reload.doorbell import Doorbell
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 
 logger = logging.getLogger("hotsession.reload")
 

@@ -14,7 +14,7 @@ import pytest
 import watchfiles
 
 from hotsession.events import Change
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 from hotsession.reload.watch import FileFilter, Watcher
 
 DEADLINE_SECONDS = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _INSTALLED = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
-_HOTSESSION = str(Path(__file__).resolve().parent.parent)
+_HOTSESSION = str(Path(__file__).resolve().parent)
 
 
 class Ownership:

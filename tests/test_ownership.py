@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hotsession
-from hotsession.reload.ownership import Ownership
+from hotsession.ownership import Ownership
 
 
 @pytest.fixture
