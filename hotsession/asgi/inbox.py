@@ -21,11 +21,15 @@ class Inbox:
     Args:
         receive: the server's.
         gone: the message that tells the app that the client has left.
+
+    Attributes:
+        told: whether the app was given that message.
     """
 
-    __slots__ = ("_end", "_gone", "_pending", "_receive")
+    __slots__ = ("_end", "_gone", "_pending", "_receive", "told")
 
     def __init__(self, receive: Receive, gone: Message) -> None:
+        self.told = False
         self._receive = receive
         self._gone = gone
         self._pending: asyncio.Future[Message] | None = None  # asked of the server, and given to nobody yet
@@ -59,6 +63,7 @@ class Inbox:
             if pending.done() and pending is self._pending:
                 self._pending = None
                 return pending.result()
+        self.told = True
         return self._gone
 
     def end(self) -> None:

@@ -99,7 +99,7 @@ async def test_an_event_stream_is_ended() -> None:
     assert (await served.client.next())["body"] == b"data: 1\n\n"
     assert served.work.endless
     served.work.finish()
-    assert await served.client.next() == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert await served.client.next() == {"type": "http.response.body", "body": b"retry: 250\n\n", "more_body": False}
     await served.client.end()
     assert served.work.finished
     served.work.finish()
@@ -153,7 +153,7 @@ async def test_an_event_stream_that_goes_on_sending() -> None:
 
     served = Served(app)
     await served.client.end()
-    assert served.client.text == ""
+    assert served.client.text == "retry: 250\n\n"
     assert len(errors) == 1
 
 

@@ -45,7 +45,7 @@ async def deaf(scope, receive, send):
         raise
 async def events(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    await send({"type": "http.response.body", "body": b"data: 1", "more_body": True})
+    await send({"type": "http.response.body", "body": b"data: 1\\n\\n", "more_body": True})
     while (await receive())["type"] != "http.disconnect":
         pass
     trace.append("stream ended")
@@ -112,7 +112,11 @@ async def test_the_drain_timeout(project: Project, caplog: pytest.LogCaptureFixt
     await barrier.reached()
     await project.reload(version(2))
     assert (await socket.end()).sent[-1]["code"] == 1012
-    assert (await stream.end()).sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert (await stream.end()).sent[-1] == {
+        "type": "http.response.body",
+        "body": b"retry: 250\n\n",
+        "more_body": False,
+    }
     assert sorted(map(str, trace)) == ["1012", "stream ended"]
     assert not request.task.done()
     assert any(line.startswith("Generation 1, replaced 0 s ago, still has work:") for line in lines(caplog))
@@ -171,7 +175,7 @@ async def test_connections_during_the_drain(project: Project) -> None:
     socket = await project.open("/socket", kind="websocket").end()
     assert socket.sent[-1]["code"] == 1012
     stream = await project.open("/events").end()
-    assert stream.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert stream.sent[-1] == {"type": "http.response.body", "body": b"retry: 250\n\n", "more_body": False}
     assert await project.host.drained(1)
 
 
