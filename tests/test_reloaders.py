@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hotsession import reloaders
-from hotsession.reloaders import is_reloader, under_reloader
+from hotsession.reloaders import reloader_kind
 
 
 @pytest.mark.parametrize(
@@ -32,7 +30,7 @@ from hotsession.reloaders import is_reloader, under_reloader
 )
 def test_reloaders(command: str) -> None:
     """The parents that restart their child on a save."""
-    assert is_reloader(command.split())
+    assert reloader_kind(command.split(), {})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +40,6 @@ def test_reloaders(command: str) -> None:
         "uvicorn main:app --reload-dir src",
         "fastapi run main.py",
         "python main.py --reload",
-        "hotsession run main:app --reload",
         "vim uvicorn.py --reload.py",
         "bash",
         "/sbin/init",
@@ -51,7 +48,7 @@ def test_reloaders(command: str) -> None:
 )
 def test_other_programs(command: str) -> None:
     """Servers that do not reload, our own parent, shells and editors."""
-    assert not is_reloader(command.split())
+    assert reloader_kind(command.split(), {}) is None
 
 
 def test_the_parent_is_looked_at(tmp_path: Path) -> None:
@@ -72,29 +69,3 @@ def test_the_parent_is_looked_at(tmp_path: Path) -> None:
             [sys.executable, str(tmp_path / script), *arguments], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == expected, done.stderr
-
-
-def test_process_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container the reloader is process 1, which is looked at as well."""
-    asked: list[str] = []
-
-    def read_bytes(path: Path) -> bytes:
-        asked.append(str(path))
-        return b"uvicorn\0main:app\0--reload\0"
-
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    monkeypatch.setattr(Path, "read_text", lambda path: "1 (uvicorn) S 0 1 1 0")
-    assert under_reloader()
-    assert asked == ["/proc/1/cmdline"]
-
-
-def test_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `/proc` nothing is known, and nothing is assumed."""
-
-    def refuse(path: Path) -> bytes:
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert not under_reloader()
-    assert list(reloaders._commands_above()) == []
