@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
-from types import FrameType
-from typing import Any
+from dataclasses import dataclass, replace
 
-from hotsession.processes import (
-    Process,
-    ProcessesHidden,
-    ancestors,
-    multiprocessing_parent,
-    parent_pid,
-    process_environ,
-)
+from hotsession.commands import RUN as RUN
+from hotsession.commands import WRAPPERS, parsed, reloader_kind
+from hotsession.processes import Process, ProcessesHidden, ancestors, parent_pid, process_environ
 from hotsession.processes import process_started as process_started
+from hotsession.spawned import Spawned, main_frames, spawned
 
-RUN = "hotsession run"
-
-# Those that start any command, which may be a shell in which the server is started.
-_WRAPPERS = frozenset(
-    {"watchfiles", "watchmedo", "watchexec", "nodemon", "entr", "air", "reflex", "hupper", "modd", "wgo"}
-)
-# Those whose worker is their child, or else something that the app itself started.
-_SERVERS = frozenset({"uvicorn", "gunicorn", "granian", "hypercorn", "fastapi"})
-_PACKAGES = frozenset({"uvicorn", "granian", "hypercorn"})  # that start workers by multiprocessing
-_YES = frozenset({"1", "true", "t", "yes", "y", "on"})  # as click reads variables
 _CHANGES = "WATCHFILES_CHANGES"  # what watchfiles sets for the process that it starts
 
 
 class ReloaderUnknown(Exception):
-    """Whether a reloader restarts this process can't be told; the message says what is missing."""
+    """Whether a reloader restarts this process can't be told.
+
+    Args:
+        message: what is missing.
+        for_now: it will be told once `multiprocessing` has started this process; its main file is imported before.
+    """
+
+    def __init__(self, message: str, *, for_now: bool = False) -> None:
+        super().__init__(message)
+        self.for_now = for_now
 
 
 @dataclass(frozen=True)
@@ -77,140 +68,37 @@ def dev_server(environ: Mapping[str, str] = os.environ) -> DevServer | None:
     Raises:
         ReloaderUnknown: it can't be told.
     """
-    own = _own_server()
-    if own is not None and own.reloads:
-        return _parent_as(own.kind)
+    task = spawned()
+    if task is not None and task.server == "granian":
+        task = _granian(task)
+    if task is not None and task.reloads:
+        return _parent_as(reloader_kind(_inherited_command(), environ) or f"{task.server} with reload")
     try:
-        return _above(own, environ)
+        return _above(task, list(ancestors()), environ)
     except ProcessesHidden as error:
         raise ReloaderUnknown(str(error)) from error
 
 
 def is_reloader_itself(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this process is the reloading one: some import the app in there as well, only to look at it."""
-    return multiprocessing_parent() is None and reloader_kind(sys.orig_argv, environ) is not None
+    return spawned() is None and reloader_kind(sys.orig_argv, environ) is not None
 
 
-def reloader_kind(command: Sequence[str], environ: Mapping[str, str] = os.environ) -> str | None:
-    """What a process is called that restarts others when files change; None if its command is not that of one.
-
-    Args:
-        command: the program and its arguments.
-        environ: variables that count as options.
-    """
-    program, arguments = parsed(command)
-    if program in _WRAPPERS:
-        return program
-    if program == "hotsession":
-        return RUN if _subcommand(arguments) == "run" else None
-    if program not in _SERVERS:
-        return None
-    if program == "fastapi" and _subcommand(arguments) == "dev":
-        return None if "--no-reload" in arguments else "fastapi dev"
-    if program == "gunicorn":
-        arguments = [*environ.get("GUNICORN_CMD_ARGS", "").split(), *arguments]
-    said = [word for word in arguments if word in ("--reload", "--no-reload")]
-    reloads = said[-1] == "--reload" if said else environ.get(f"{program.upper()}_RELOAD", "").lower() in _YES
-    return f"{program} --reload" if reloads else None
+# what the server that started this process says
 
 
-def parsed(command: Sequence[str]) -> tuple[str, list[str]]:
-    """The name of the program that a command line runs (Python's module or script, if it is Python), its arguments."""
-    if not command:
-        return "", []
-    program, arguments = PurePath(command[0]).name, list(command[1:])
-    if program.lower().startswith(("python", "pypy")):
-        program, arguments = _python_program(arguments)
-    elif program in ("node", "nodejs") and arguments:
-        program, arguments = PurePath(arguments[0]).name, arguments[1:]
-    return program.removesuffix(".exe").removesuffix(".js"), arguments
-
-
-def _python_program(words: list[str]) -> tuple[str, list[str]]:
-    """The module or script that these arguments of Python run."""
-    words = list(words)
-    while words:
-        word = words.pop(0)
-        if word == "--check-hash-based-pycs":
-            words = words[1:]
-        elif not word.startswith("-") or word == "-":
-            return _script(word), words
-        for place, letter in enumerate(word[1:], 2):
-            if letter in "XW" and not word.startswith("--"):
-                words = words if word[place:] else words[1:]
-                break
-            if letter in "cm" and not word.startswith("--"):
-                name, rest = (word[place:], words) if word[place:] else ((words or [""])[0], words[1:])
-                return ("-c" if letter == "c" else _module(name)), rest
-    return "python", []
-
-
-def _script(path: str) -> str:
-    """What runs by a script; ``__main__.py`` is that of the package."""
-    script = PurePath(path)
-    return _module(script.parent.name) if script.name == "__main__.py" else script.name
-
-
-def _module(name: str) -> str:
-    return {"fastapi_cli": "fastapi", "uvicorn.main": "uvicorn"}.get(name, name.removesuffix(".__main__"))
-
-
-def _subcommand(arguments: Sequence[str]) -> str | None:
-    return next((word for word in arguments if not word.startswith("-")), None)
-
-
-# what the server that started this process passed on to it
-
-
-@dataclass(frozen=True)
-class _OwnServer:
-    """The server of which this process is a worker."""
-
-    kind: str
-    reloads: bool
-
-
-def _own_server() -> _OwnServer | None:
-    """The server whose worker this process is, if it was started by `multiprocessing` and says so."""
-    if multiprocessing_parent() is None:
-        return None
-    process: Any = sys.modules["multiprocessing.process"].current_process()
-    target = getattr(process, "_target", None)
-    package = str(getattr(target, "__module__", "")).partition(".")[0]
-    if package not in _PACKAGES:
-        return None
-    return _own_granian() if package == "granian" else _own_configured(package, process)
-
-
-def _own_configured(package: str, process: Any) -> _OwnServer:
-    """Uvicorn and hypercorn pass their configuration, whatever it came from."""
-    given = [*getattr(process, "_kwargs", {}).values(), *getattr(process, "_args", ())]
-    configs = [each for each in given if type(each).__module__.startswith(f"{package}.")]
-    reloads = any(getattr(each, "should_reload", getattr(each, "use_reloader", False)) is True for each in configs)
-    return _OwnServer(reloader_kind(_inherited_command()) or f"{package} with reload", reloads)
-
-
-def _own_granian() -> _OwnServer:
+def _granian(task: Spawned) -> Spawned:
     """A forked worker has the frames of the server below its own; a spawned one has the arguments alone."""
-    names = _names_of_granian_frames()
-    command = _inherited_command()
-    kind = reloader_kind(command)
+    names = {
+        frame.f_code.co_name for frame in main_frames() if frame.f_globals.get("__name__") == "granian.server.common"
+    }
     if names:
-        return _OwnServer(kind or "granian with reload", "_serve_with_reloader" in names)
-    if parsed(command)[0] == "granian":
-        return _OwnServer(kind or "granian", kind is not None)
-    raise ReloaderUnknown(f"granian, started by {command[1]}, does not say whether it reloads")
-
-
-def _names_of_granian_frames() -> set[str]:
-    """The functions of granian's that are under way in the main thread."""
-    frame: FrameType | None = sys._current_frames().get(threading.main_thread().ident or 0)
-    names = set()
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")) == "granian.server.common":
-            names.add(frame.f_code.co_name)
-        frame = frame.f_back
-    return names
+        return replace(task, reloads="_serve_with_reloader" in names)
+    command = _inherited_command()
+    program, _ = parsed(command)
+    if program == "granian":
+        return replace(task, reloads=reloader_kind(command) is not None)
+    raise ReloaderUnknown(f"granian was started by {program} and does not say whether it reloads")
 
 
 def _inherited_command() -> list[str]:
@@ -218,25 +106,39 @@ def _inherited_command() -> list[str]:
     return ["python", *sys.argv]
 
 
-# the processes above
+def _parent_as(kind: str) -> DevServer | None:
+    started = process_started(parent_pid())
+    return None if started is None else DevServer(kind, parent_pid(), started)  # None: it ended meanwhile
 
 
-def _above(own: _OwnServer | None, environ: Mapping[str, str]) -> DevServer | None:
-    """The nearest reloader above, told by its command or by what it left in the environment."""
-    is_part = own is None and multiprocessing_parent() is not None  # of an app, unless a reloader is right above it
-    above = list(ancestors())
+# what the processes above say
+
+
+def _above(task: Spawned | None, above: Sequence[Process], environ: Mapping[str, str]) -> DevServer | None:
+    """The nearest reloader of the processes above, told by its command or by what it left in the environment."""
+    is_worker = task is not None and bool(task.server)
+    is_part = task is not None and not is_worker  # of an app, unless the reloader is right above it
     for depth, process in enumerate(above):
         kind = reloader_kind(_command(process), environ)
         if kind is None and _CHANGES in environ and _lacks_changes(process.pid):
             kind = "watchfiles"
-        if kind in _WRAPPERS:
+        if kind in WRAPPERS:
             return None if depth and is_part else DevServer(str(kind), process.pid, process.started)
-        if kind is not None and not (depth == 0 and own is not None):  # that one has said that it does not
-            is_worker = depth == 0 and [each.command for each in above[1:2]] != [process.command]
-            return DevServer(kind, process.pid, process.started) if is_worker else None
+        if kind is not None and (depth or not is_worker):  # the server of a worker has said that it does not reload
+            return _as_server(kind, above[depth:]) if depth == 0 else None
     if _CHANGES in environ and all(process_environ(process.pid) is None for process in above):
         raise ReloaderUnknown(f"{_CHANGES} is set, but the system does not tell which process above this one set it")
+    if task is not None and not task.certain:
+        raise ReloaderUnknown("multiprocessing has not yet started this process", for_now=True)
     return None
+
+
+def _as_server(kind: str, above: Sequence[Process]) -> DevServer | None:
+    """The parent as a dev server, unless it is itself a worker that was forked: that has its parent's command."""
+    parent = above[0]
+    if [each.command for each in above[1:2]] == [parent.command]:
+        return None
+    return DevServer(kind, parent.pid, parent.started)
 
 
 def _command(process: Process) -> Sequence[str]:
@@ -248,8 +150,3 @@ def _lacks_changes(pid: int) -> bool:
     """Whether a process was started without what watchfiles gives to its own, while the one below it has that."""
     variables = process_environ(pid)
     return variables is not None and _CHANGES not in variables
-
-
-def _parent_as(kind: str) -> DevServer | None:
-    started = process_started(parent_pid())
-    return None if started is None else DevServer(kind, parent_pid(), started)  # None: it ended meanwhile

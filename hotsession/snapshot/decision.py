@@ -29,6 +29,7 @@ class Decision:
         server: the dev server that it belongs to; None if it is off.
         lasting: the directory in which it is to outlast the dev server, if one is asked for.
         tell: whether people should be told even though it is off.
+        final: False while `multiprocessing` prepares this process, when it can't be told yet: decide again later.
     """
 
     on: bool
@@ -36,6 +37,7 @@ class Decision:
     server: DevServer | None = None
     lasting: Path | None = None
     tell: bool = False
+    final: bool = True
 
 
 def decide(
@@ -66,6 +68,8 @@ def decide(
     try:
         server = find()
     except ReloaderUnknown as error:
+        if error.for_now:
+            return Decision(on=False, why=str(error), final=False)
         return _forced(lasting) if switch else _unknown(error)
     if server is not None:
         return Decision(on=True, why=f"{server} restarts this process", server=server, lasting=lasting)
