@@ -117,13 +117,16 @@ class ReloadedServer(Server):
         reloader: which one.
         app: the target, in the project.
         directory: the project.
+        more: further words of the command.
         options: as of `Server`.
     """
 
-    def __init__(self, reloader: Reloader, app: str, directory: Path, **options: Any) -> None:
+    def __init__(
+        self, reloader: Reloader, app: str, directory: Path, *, more: tuple[str, ...] = (), **options: Any
+    ) -> None:
         super().__init__((), directory, **{"stop_timeout": DEADLINE, **options})
         self.reloader = reloader
-        self.command = reloader.words(app, self.port)
+        self.command = (*reloader.words(app, self.port), *more)
         reloader.prepare(app, directory)
 
     def __enter__(self) -> Self:
