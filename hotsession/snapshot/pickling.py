@@ -1,0 +1,240 @@
+"""Any value as bytes, without what can't be pickled. It knows no store and no session.
+
+The fast way is plain pickle, and costs next to nothing more. Where that fails the careful way takes over: code goes
+by its name or, if it has none, by value (cloudpickle), and what can't go is left out alone (`survey`).
+
+The bytes say themselves how they are read. Those of the fast way are a plain pickle, which begins with 0x80; those of
+the careful way have a `Heading` before it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from hotsession.snapshot.references import IsOwn, Reducer, Reduction, default_is_own, for_pickle
+from hotsession.snapshot.survey import LeftOut, Survey, TooSlow, type_name
+
+__all__ = ["Heading", "LeftOut", "Pickled", "TooSlow", "pickled"]
+
+Result = TypeVar("Result")
+
+_dumps = pickle.dumps
+_new = tuple.__new__
+_RACES = ("changed size during iteration", "changed during iteration", "mutated during iteration")
+_DEPTHS = (sys.maxsize, 4000, 2000, 1000, 500, 250, 120, 60, 30)  # tried until pickle's recursion fits in the stack
+_ROUNDS = 30
+
+
+class Pickled(NamedTuple):
+    """A value as bytes.
+
+    Args:
+        data: what `unpickled` reads; empty if the value itself can't go.
+        left_out: what is not in there.
+        careful: the fast way fails for this value: next time ask for the careful one at once.
+    """
+
+    data: bytes
+    left_out: tuple[LeftOut, ...]
+    careful: bool
+
+
+class Heading(NamedTuple):
+    """What is written before a pickle that takes more than `pickle.loads`.
+
+    Args:
+        code: the pickle holds compiled code, of `python`.
+        stand_ins: it marks containers that stand in for others as persistent.
+        python: the minor version of Python that wrote it.
+    """
+
+    code: bool
+    stand_ins: bool
+    python: int = sys.version_info.minor
+
+    def __bytes__(self) -> bytes:
+        return bytes((_MARK, self.code | self.stand_ins << 1, self.python))
+
+    @classmethod
+    def split(cls, data: bytes) -> tuple[Heading, bytes]:
+        """The heading of `data` and the pickle below it."""
+        if data[:1] != _MARK.to_bytes():
+            return _NO_HEADING, data
+        return cls(bool(data[1] & 1), bool(data[1] & 2), data[2]), data[3:]
+
+
+_MARK = 0x01  # no pickle begins with it
+_NO_HEADING = Heading(code=False, stand_ins=False)
+
+
+def pickled(
+    value: Any, *, careful: bool = False, time_limit: float | None = None, is_own: IsOwn | None = None
+) -> Pickled:
+    """`value` as bytes.
+
+    Threads may change the value meanwhile: it is tried again until it holds still.
+
+    Args:
+        value: anything.
+        careful: begin with the careful way, since the fast one is known to fail.
+        time_limit: seconds after which it gives up.
+        is_own: whether the file at a path is the user's own code; by default what is below the working directory.
+
+    Raises:
+        TooSlow: the time limit was exceeded.
+    """
+    if not careful and time_limit is None:
+        try:
+            return _new(Pickled, (_dumps(value, 5), (), False))
+        except Exception:  # noqa: BLE001, S110 - the object may raise anything; the patient way finds out
+            pass
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    return _patiently(value, careful, deadline, is_own or default_is_own)
+
+
+def _patiently(value: Any, careful: bool, deadline: float | None, is_own: IsOwn) -> Pickled:
+    if not careful:
+        try:
+            return Pickled(_holding_still(lambda: _plainly(value, deadline)), (), False)
+        except TooSlow:
+            raise
+        except Exception:  # noqa: BLE001, S110 - as above; the careful way tells what can't go, and why
+            pass
+    return _holding_still(lambda: _carefully(value, deadline, is_own))
+
+
+def _plainly(value: Any, deadline: float | None) -> bytes:
+    file = _File(deadline)
+    pickle.Pickler(file, 5).dump(value)
+    return file.content()
+
+
+def _carefully(value: Any, deadline: float | None, is_own: IsOwn) -> Pickled:
+    file = _File(deadline)
+    reducer = _Dump(file, is_own, {}, {})
+    try:
+        reducer.dump(value)
+    except TooSlow:
+        raise
+    except Exception:  # noqa: BLE001 - objects may raise anything; the survey finds out who, and reports it
+        return _without_what_cannot_go(value, deadline, is_own)
+    return Pickled(bytes(Heading(reducer.holds_code, stand_ins=False)) + file.content(), (), True)
+
+
+def _without_what_cannot_go(value: Any, deadline: float | None, is_own: IsOwn) -> Pickled:
+    depths = iter(_DEPTHS)
+    deepest = next(depths)
+    condemned: dict[int, str] = {}
+    for _ in range(_ROUNDS):
+        reducer = Reducer(io.BytesIO(), is_own)
+        survey = Survey(value, reducer, deepest=deepest, deadline=deadline, condemned=condemned)
+        if survey.root.why is not None:
+            return Pickled(b"", survey.left_out(), True)
+        file = _File(deadline)
+        stand_ins = survey.stand_ins()
+        kind = _DumpWithStandIns if stand_ins else _Dump
+        dump = kind(file, is_own, stand_ins, survey.reductions())
+        try:
+            dump.dump(value)
+        except RecursionError:
+            deepest = next(depths, 0)
+        except TooSlow:
+            raise
+        except Exception as error:
+            if _is_race(error) or dump.last is None:
+                raise
+            condemned[id(dump.last)] = str(error)
+        else:
+            heading = Heading(dump.holds_code or reducer.holds_code, bool(dump.stand_ins))
+            return Pickled(bytes(heading) + file.content(), survey.left_out(), True)
+    return Pickled(b"", (LeftOut("", type_name(type(value)), "no part of it could be pickled"),), True)
+
+
+class _File:
+    """What a pickler writes to: it looks at the clock with every frame of 64 KiB."""
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._frames: list[bytes] = []
+
+    def write(self, frame: bytes) -> None:
+        if self._deadline is not None and time.perf_counter() > self._deadline:
+            raise TooSlow
+        self._frames.append(bytes(frame))
+
+    def content(self) -> bytes:
+        return b"".join(self._frames)
+
+
+class _Dump(Reducer):
+    """Pickles by what a survey found, where it found something.
+
+    A pickler has no hook for plain containers but that for persistent ids. So what stands in for one is given as
+    such an id: it is pickled in place, once, with whatever refers to it from inside, and read as itself.
+    """
+
+    def __init__(self, file: _File, is_own: IsOwn, stand_ins: dict[int, Any], reductions: dict[int, Reduction]) -> None:
+        super().__init__(file, is_own)
+        self.stand_ins = stand_ins
+        self.reductions = reductions
+        self.last: Any = None  # the object that was asked for last: the one to blame if pickle does not take it
+
+    def reducer_override(self, obj: Any) -> Any:
+        self.last = obj
+        known = self.reductions.get(id(obj))
+        return for_pickle(self.reduce(obj) if known is None else known)
+
+
+class _DumpWithStandIns(_Dump):
+    def persistent_id(self, obj: Any) -> Any:
+        return self.stand_ins.get(id(obj))
+
+
+# Other threads may change a value while it is pickled: endpoints that are plain functions do. Threads take turns only
+# where pickle runs Python code, so a value holds still if the interpreter lets this thread go on for long enough.
+
+_AT_ONCE = 3
+_SLOWLY = 8
+_LONGEST_TURN = 0.5  # seconds; the others wait so long at most, and so do we when a turn was theirs
+_turns = threading.Lock()
+
+
+def _is_race(error: Exception) -> bool:
+    return type(error) is RuntimeError and any(race in str(error) for race in _RACES)
+
+
+def _holding_still(attempt: Callable[[], Result]) -> Result:
+    """What `attempt` returns once nobody changes the value under it; what it raises for any other reason."""
+    began = time.perf_counter()
+    for _ in range(_AT_ONCE):
+        try:
+            return attempt()
+        except RuntimeError as error:
+            if not _is_race(error):
+                raise
+    with _long_turns(4 * (time.perf_counter() - began)):
+        for _ in range(_SLOWLY):
+            try:
+                return attempt()
+            except RuntimeError as error:
+                if not _is_race(error):
+                    raise
+        return attempt()
+
+
+@contextmanager
+def _long_turns(seconds: float) -> Iterator[None]:
+    with _turns:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(max(before, min(seconds, _LONGEST_TURN), 0.02))
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before)

@@ -1,0 +1,185 @@
+"""Values from the bytes that `pickling` wrote, against the code as it is now. It knows no store and no session.
+
+What can't be read now, because its class is gone, its module is broken or its own code raises, is parked: it stays as
+bytes that are read when the code allows it. Of a dict only the items are parked that need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import sys
+from typing import Any, NamedTuple
+
+from hotsession.snapshot import inert
+from hotsession.snapshot.pickling import Heading
+
+_MAIN = ("__main__", "__mp_main__")
+
+
+class Parked(NamedTuple):
+    """A part that can't be read now.
+
+    Args:
+        key: its key in the dict, pickled; None if it is the whole value.
+        label: its key for people.
+        why: what stands against it.
+        data: its bytes, for `unpark`.
+    """
+
+    key: bytes | None
+    label: str
+    why: str
+    data: bytes
+
+
+class Unpickled(NamedTuple):
+    """What was read.
+
+    Args:
+        value: the value, without what is parked.
+        parked: the items that could not be read.
+    """
+
+    value: Any
+    parked: tuple[Parked, ...]
+
+
+class Unreadable(Exception):
+    """Nothing of a value can be read now.
+
+    Args:
+        parked: all of it.
+    """
+
+    def __init__(self, parked: Parked) -> None:
+        super().__init__(parked.why)
+        self.parked = parked
+
+
+def unpickled(data: bytes) -> Unpickled:
+    """The value that `pickled` gave these bytes.
+
+    Raises:
+        Unreadable: nothing of it can be read now.
+    """
+    try:
+        return Unpickled(_load(data), ())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
+        why = _why(error)
+    apart = _apart(data)
+    if apart is None:
+        raise Unreadable(Parked(None, "", why, data))
+    return apart
+
+
+def unpark(parked: Parked) -> tuple[Any, Any]:
+    """The key and the value of what was parked; the key is None for a whole value.
+
+    Raises:
+        Unreadable: it still can't be read.
+    """
+    try:
+        return None if parked.key is None else _load(parked.key), _load(parked.data)
+    except (Exception, SystemExit) as error:
+        raise Unreadable(parked._replace(why=_why(error))) from error
+
+
+class _OtherPython(Exception):
+    """Compiled code is read by the Python version that wrote it alone."""
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Look where Python code looks: C code does not see the modules of a load that is under way."""
+        found: Any = _main(module, name) if module in _MAIN else importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found
+
+    def persistent_load(self, pid: Any) -> Any:
+        """What stands in for a container was pickled as a persistent id, and is the container now."""
+        return pid
+
+
+def _main(module: str, name: str) -> Any:
+    """The program's main module, which has another name in a process that multiprocessing has spawned."""
+    found = [sys.modules[each] for each in (module, *_MAIN) if each in sys.modules]
+    first = name.partition(".")[0]
+    return next((each for each in found if hasattr(each, first)), found[0])
+
+
+def _load(data: bytes) -> Any:
+    heading, body = Heading.split(data)
+    if heading.code and heading.python != sys.version_info.minor:
+        raise _OtherPython(
+            f"it holds code compiled by Python 3.{heading.python}, and this is 3.{sys.version_info.minor}"
+        )
+    return _Reader(io.BytesIO(body)).load()
+
+
+def _why(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if not isinstance(error, _OtherPython) else str(error)
+
+
+# Taking a dict apart
+
+
+def _apart(data: bytes) -> Unpickled | None:
+    """The items of a dict that can be read, the others parked; None if it is no dict, or can't be taken apart."""
+    heading, body = Heading.split(data)
+    try:
+        tree = inert.read(body)
+        empty, items = _items(tree)
+        value = _load(_with_heading(heading, empty))
+    except (Exception, SystemExit):  # noqa: BLE001 - then it is parked as a whole, and the first error says why
+        return None
+    if not isinstance(value, dict):
+        return None
+    good: list[tuple[Any, Any]] = []
+    parked: list[Parked] = []
+    for key, each in items:
+        why = _unreadable(heading, key, each)
+        if why is None:
+            good.append((key, each))
+        else:
+            parked.append(Parked(_with_heading(heading, key), _label(key), why, _with_heading(heading, each)))
+    for key, each in _together(heading, good):
+        value[key] = each
+    return Unpickled(value, tuple(parked))
+
+
+def _items(tree: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+    """A dict, or an object of a subclass of it, without its items, and the items."""
+    if not isinstance(tree, inert.Made):
+        return ({}, list(tree.items())) if isinstance(tree, dict) else (None, [])
+    empty = inert.Made(tree.opcode, tree.make, *tree.arguments)
+    empty.then = [each for each in tree.then if each[0] != pickle.SETITEMS]
+    return empty, [what for opcode, what in tree.then if opcode == pickle.SETITEMS]
+
+
+def _unreadable(heading: Heading, key: Any, value: Any) -> str | None:
+    try:
+        _load(_with_heading(heading, (key, value)))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
+        return _why(error)
+    return None
+
+
+def _together(heading: Heading, items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """The items, read at once so that what they share stays one object."""
+    loaded: list[tuple[Any, Any]] = _load(_with_heading(heading, items))
+    return loaded
+
+
+def _with_heading(heading: Heading, tree: Any) -> bytes:
+    """A part of the tree as bytes of its own, marked as code only if it holds some itself."""
+    body = inert.written(tree)
+    if heading.code and b"CodeType" in body:  # as which cloudpickle names the class of compiled code
+        return bytes(Heading(code=True, stand_ins=False, python=heading.python)) + body
+    return body
+
+
+def _label(key: Any) -> str:
+    return f"{key!r:.80}"
