@@ -20,6 +20,7 @@ from weakref import WeakSet
 import lmdb
 
 from hotsession.snapshot.errors import SnapshotDamaged, SnapshotFull, SnapshotUnusable
+from hotsession.snapshot.integrity import DATA, LOCKS, condemn
 
 Result = TypeVar("Result")
 EngineError = lmdb.Error
@@ -39,7 +40,6 @@ _DAMAGED = (
     lmdb.PageNotFoundError,
     lmdb.InvalidError,
     lmdb.VersionMismatchError,
-    lmdb.PanicError,
     lmdb.IncompatibleError,
 )
 
@@ -62,10 +62,10 @@ class Environment:
 
     def __init__(self, directory: Path, *, map_size: int = MAP_SIZE) -> None:
         self.directory = directory
-        self.data = directory / "data.mdb"
+        self.data = directory / DATA
         self._growing = threading.Lock()
         self.postponed: deque[Callable[[], object]] = deque()
-        _reserve_locks(directory / "lock.mdb")
+        _reserve_locks(directory / LOCKS)
         self._engine, self._map_size = _opened(directory, map_size)
         self.begin: Callable[..., Transaction] = self._engine.begin
         self._engine.reader_check()  # a killed reader would hold on to pages for ever
@@ -128,7 +128,10 @@ class Environment:
         if self._growing.locked():  # another thread is moving the map: what runs beside it fails and may come again
             with self._growing:
                 return True
-        raise _translated(error, self.directory) from error
+        failure = _translated(error, self.directory)
+        if isinstance(failure, SnapshotDamaged):
+            condemn(self.data, str(error))
+        raise failure from error
 
     def catch_up(self) -> None:
         """Do what was put off; to be called after each write transaction."""
@@ -157,6 +160,7 @@ class Environment:
         """This process is the child of one that has it open: locks and map belong to the parent."""
         self._leave("belongs to the parent of this process, a forked child can't use it")
         self._growing = threading.Lock()  # another thread of the parent may have held it
+        self.postponed.clear()
         _strangers.append(self._engine)  # closing it here would close it under the parent's transactions
 
     def _grow(self, *, adopt: bool) -> None:
@@ -199,6 +203,7 @@ def _opened(directory: Path, map_size: int) -> tuple[lmdb.Environment, int]:
                 mode=0o600,
                 max_readers=_READERS,
                 max_spare_txns=_SPARE,
+                lib_version=0,  # the file format that `integrity` knows
             )
         except EngineError as error:
             if isinstance(error, lmdb.MemoryError) and map_size > _SMALLEST_MAP:

@@ -104,8 +104,8 @@ def header_of(value: Bytes) -> Header | None:
     start = middle + loose
     if start > len(value) or crc32(value[_CHECKS.size : start]) != check_head:
         return None
-    public_id, manager, key, status, created, token = marshal.loads(value[START:middle])  # noqa: S302 checked above
-    reason, version, updated, seen, expires, token_expires = marshal.loads(value[middle:start])  # noqa: S302
+    public_id, manager, key, status, created, token = marshal.loads(value[START:middle])
+    reason, version, updated, seen, expires, token_expires = marshal.loads(value[middle:start])
     record = Record(
         public_id, manager, key, status, reason, version, created, updated, seen, expires, token, token_expires, None
     )

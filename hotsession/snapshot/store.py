@@ -17,12 +17,13 @@ from typing import TypeAlias
 from zlib import crc32
 
 from hotsession.lifecycle.record import NEXT, Key, Record
-from hotsession.private_dir import distrust
 from hotsession.snapshot import listing, table, workers
 from hotsession.snapshot.environment import MAP_SIZE, EngineError, Environment, Transaction
-from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
 from hotsession.snapshot.headers import Header, first_bound, header_of, joined, name, of_key, of_token, parts, unchanged
-from hotsession.snapshot.workers import WorkerInfo
+from hotsession.snapshot.integrity import VERDICT, Use, move_aside, opening, put_right
+from hotsession.snapshot.probing import probe_in_background
+from hotsession.snapshot.workers import Arrival, OtherFormat, WorkerInfo
 
 logger = logging.getLogger("hotsession")
 
@@ -43,6 +44,7 @@ class Store:
     Args:
         environment: where it is.
         arrival: what `workers.arrive` found.
+        use: that it is open, as others see it.
         notes: lines to log.
 
     Attributes:
@@ -52,8 +54,9 @@ class Store:
         notes: what was found and done at the opening, one sentence each.
     """
 
-    def __init__(self, environment: Environment, arrival: workers.Arrival, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, environment: Environment, arrival: Arrival, use: Use, notes: tuple[str, ...] = ()) -> None:
         self._environment = environment
+        self._use = use
         self._worker = arrival.worker
         self.number = arrival.worker.number
         self.previous = arrival.previous
@@ -214,9 +217,18 @@ class Store:
 
     def close(self) -> None:
         """Close it in good order; nothing happens if it is closed, or its parent's."""
-        if self._environment.is_open:
-            self._environment.changed(lambda transaction: workers.leave(transaction, self._worker), None)
-            self._environment.close()
+        if not self._environment.is_open:
+            return
+        try:
+            if not self._environment.changed(lambda transaction: workers.leave(transaction, self._worker), False):
+                self._environment.postponed.append(self.close)
+                return
+            if self._use.is_lasting:
+                self._environment.sync()
+        except SnapshotUnusable as error:
+            logger.warning("That the snapshot is left in good order can't be noted: %s", error)
+        self._environment.close()
+        self._use.end()
 
     def _put(
         self, transaction: Transaction, record: Record, fixed: bytes, loose: bytes, payload: bytes, check: int
@@ -240,16 +252,37 @@ class Store:
         return True
 
 
-def open_store(directory: Path, *, map_size: int = MAP_SIZE) -> Store:
+def open_store(directory: Path, *, server: str | None = None, map_size: int = MAP_SIZE) -> Store:
     """Open the snapshot in a directory that exists and belongs to this user alone; it is made if there is none.
+
+    Args:
+        directory: where it is.
+        server: for a snapshot that outlasts its dev server, which one this process belongs to: what another one left
+            is read through first, unless it was left in good order.
+        map_size: bytes of address space to ask for.
 
     Raises:
         SnapshotUnusable: it can't be opened; the message says why and what to do.
     """
-    why = distrust(directory)
-    if why:
-        raise SnapshotUnusable(f"{directory} is not read, {why}: give it to this user alone (chmod 700), or remove it")
+    with opening(directory):
+        notes = list(put_right(directory, server))
+        try:
+            environment, arrival = _arrived(directory, map_size)
+        except (SnapshotDamaged, OtherFormat) as error:
+            notes.append(move_aside(directory, str(error)))
+            environment, arrival = _arrived(directory, map_size)
+        store = Store(environment, arrival, Use(directory, server), tuple(notes))
+    if arrival.previous == "abrupt":
+        probe_in_background(environment.data, directory / VERDICT)
+    return store
+
+
+def _arrived(directory: Path, map_size: int) -> tuple[Environment, Arrival]:
     environment = Environment(directory, map_size=map_size)
-    found: list[workers.Arrival] = []
-    environment.changed(lambda transaction: found.append(workers.arrive(transaction)), None)
-    return Store(environment, found[0])
+    arrivals: list[Arrival] = []
+    try:
+        environment.changed(lambda transaction: arrivals.append(workers.arrive(transaction)), None)
+    except BaseException:
+        environment.close()
+        raise
+    return environment, arrivals[-1]

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any
 
 from hotsession.processes import process_started
 from hotsession.snapshot.environment import Transaction
-from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
 from hotsession.snapshot.ranges import forward
 
 FORMAT = 1
 _ABOUT = b"mabout"
 _NUMBER = b"mnumber"
-_KEY = Struct(">cI")
+_KEY = struct.Struct(">cI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,14 @@ def arrive(transaction: Transaction) -> Arrival:
 
     Raises:
         OtherFormat: it is not for us to read.
+        SnapshotDamaged: what stands there is no such thing.
     """
-    python = _about(transaction)
-    number = 1 + int(transaction.get(_NUMBER) or b"0")
-    known = _workers(transaction)
+    try:
+        python = _about(transaction)
+        number = 1 + int(transaction.get(_NUMBER) or b"0")
+        known = _workers(transaction)
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise SnapshotDamaged(f"it is damaged: what it says about itself can't be read ({error})") from error
     dead = [worker for worker, _ in known if not is_alive(worker)]
     abrupt = any(not told for worker, told in known if worker in dead)
     for worker in dead:
@@ -85,9 +89,10 @@ def note(transaction: Transaction, worker: WorkerInfo, *, told_to_end: bool) -> 
     transaction.put(_KEY.pack(b"w", worker.number), json.dumps(fields).encode())
 
 
-def leave(transaction: Transaction, worker: WorkerInfo) -> None:
+def leave(transaction: Transaction, worker: WorkerInfo) -> bool:
     """Write down that it has closed it."""
     transaction.delete(_KEY.pack(b"w", worker.number))
+    return True
 
 
 def others(transaction: Transaction, number: int) -> tuple[WorkerInfo, ...]:
@@ -115,6 +120,6 @@ def _about(transaction: Transaction) -> tuple[int, int] | None:
         return None
     fields: dict[str, Any] = json.loads(bytes(about))
     if fields["format"] != FORMAT:
-        raise OtherFormat(f"the snapshot is of format {fields['format']}, this hotsession reads format {FORMAT}")
+        raise OtherFormat(f"it is of format {fields['format']} and this version of hotsession reads format {FORMAT}")
     major, minor = fields["python"]
     return major, minor
