@@ -34,10 +34,10 @@ from hotsession.storages.memory import MemoryStorage
 
 if TYPE_CHECKING:
     from hotsession import testing
-    from hotsession.asgi.data import SessionData
     from hotsession.asgi.dependencies import provide
     from hotsession.asgi.hot_app import HotApp
     from hotsession.asgi.middleware import HotSessionMiddleware
+    from hotsession.lifecycle.data import SessionData
 
 __all__ = [
     "ConfigurationError",
@@ -83,7 +83,7 @@ __version__ = "0.1.0"
 _LATER = {
     "HotApp": "hotsession.asgi.hot_app",
     "HotSessionMiddleware": "hotsession.asgi.middleware",
-    "SessionData": "hotsession.asgi.data",
+    "SessionData": "hotsession.lifecycle.data",
     "provide": "hotsession.asgi.dependencies",
     "testing": "hotsession.testing",
 }

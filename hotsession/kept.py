@@ -17,6 +17,7 @@ from hotsession.fingerprint import fingerprint
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.manager import Reuse, SessionManager
 from hotsession.registry import registry
+from hotsession.snapshot.carrier import carrier
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 
@@ -58,7 +59,8 @@ def keep(
     if restart not in ("carry", "rebuild"):
         raise ConfigurationError(f"restart={restart!r}: it is 'carry' or 'rebuild'")
     _check_factory(name, factory)
-    return _keep(name, factory, fingerprint(factory), restart=restart, reset_on_change=reset_on_change)
+    restore = _restore(name) if restart == "carry" else None
+    return _keep(name, factory, fingerprint(factory), restart=restart, reset_on_change=reset_on_change, restore=restore)
 
 
 @overload
@@ -86,7 +88,7 @@ def storage(name: str = "default", factory: Callable[[], Any] = MemoryStorage) -
     _check_factory(name, factory)
     # The default says nothing: other modules may ask for a storage by its name alone.
     code = None if factory is MemoryStorage else fingerprint(factory)
-    return _keep(STORAGE + name, factory, code, kind="storage")
+    return _keep(STORAGE + name, factory, code, kind="storage", restore=_restore(STORAGE + name))
 
 
 def sessions(
@@ -157,17 +159,31 @@ def reset(name: str | None = None) -> tuple[str, ...]:
 
 
 def flush() -> int:
-    """Write the snapshot now, and return how many entries were written.
+    """Write to the snapshot now what changed since it was written last, however long that takes.
 
-    This process keeps no snapshot: what is kept lives as long as the process, nothing is written, and this returns 0.
+    Without it sessions are written before the answer to a request is complete, and kept values after requests and by
+    a timer, as often as that takes 5 % of the time. A kept value that takes over 20 ms to pickle goes item by item if
+    it is a dict or a list; else it is written only here and when the process is told to end.
+
+    Returns:
+        How many entries were written: 0 when nothing changed, and where no reloader restarts the process and there is
+        no snapshot.
     """
-    return 0
+    carried = carrier()
+    return 0 if carried is None else carried.flush()
 
 
-def kept_in_words() -> str:
-    """What is kept, by the names that users call it, for a line in the log; empty when nothing is."""
-    values = [repr(name) for name in registry.entries("value")]
-    managers = [f"sessions {name.removeprefix(SESSIONS)!r}" for name in registry.entries("sessions")]
+def left_behind() -> str:
+    """What ends with this process though it is kept, for a line in the log; empty when everything is carried over."""
+    carried = carrier() is not None
+    values = [
+        repr(name) for name, entry in registry.entries("value").items() if not carried or entry.restart == "rebuild"
+    ]
+    managers = [
+        f"sessions {name.removeprefix(SESSIONS)!r}"
+        for name, entry in registry.entries("sessions").items()
+        if isinstance(entry.value.storage, MemoryStorage) and not carried
+    ]
     return ", ".join((*values, *managers))
 
 
@@ -190,7 +206,10 @@ def emptier(names: Iterable[str]) -> Callable[[], None]:
     Made before the names are dropped and called when they are: who still holds one of them sees it empty.
     """
     calls: list[tuple[str, Callable[[], object]]] = []
+    carried = carrier()
     for name in names:
+        if carried is not None:
+            calls.append((name, partial(carried.forget, name)))
         value = registry.entries()[name].value
         held, arguments = (value.storage, (value.name,)) if name.startswith(SESSIONS) else (value, ())
         if name.startswith((STORAGE, SESSIONS)) and callable(getattr(held, "clear", None)):
@@ -209,6 +228,7 @@ def emptier(names: Iterable[str]) -> Callable[[], None]:
 def _keep(name: str, factory: Callable[[], T], code: str | None, *, reset_on_change: bool = False, **options: Any) -> T:
     before = registry.find(name)
     value: T = registry.keep(name, factory, fingerprint=code, reset_on_change=reset_on_change, **options)
+    before = before or registry.find(name)  # as it came over a restart, from the code as it was
     if before is not None and code not in (None, before.fingerprint):
         _say_that_code_changed(name, code, is_reset=registry.find(name) is not before)
     return value
@@ -228,6 +248,16 @@ def _say_that_code_changed(name: str, code: str | None, *, is_reset: bool) -> No
         )
 
 
+def _restore(name: str) -> Callable[[], tuple[Any, str | None, float] | None]:
+    """What brings back the value that the last process kept under `name`, if it did."""
+
+    def restore() -> tuple[Any, str | None, float] | None:
+        carried = carrier()
+        return None if carried is None else carried.restore(name)
+
+    return restore
+
+
 def _check_factory(name: str, factory: Callable[[], object]) -> None:
     if not callable(factory):
         raise ConfigurationError(f"{name!r} needs a function that builds it, and got {factory!r}")
@@ -241,9 +271,13 @@ def _make_manager(
     name: str, given: Storage | None, idle_timeout: float | None, max_age: float | None, reuse: Reuse | None
 ) -> SessionManager:
     _given_in()[name] = _generation() if given is not None else 0
+    chosen = storage() if given is None else given
+    carried = carrier()
+    if carried is not None and isinstance(chosen, MemoryStorage):
+        chosen.back(name, carried.records)
     return SessionManager(
         name,
-        storage=storage() if given is None else given,
+        storage=chosen,
         idle_timeout=idle_timeout,
         max_age=max_age,
         reuse=True if reuse is None else reuse,

@@ -135,6 +135,7 @@ class Registry:
         restart: str = "carry",
         fingerprint: str | None = None,
         reset_on_change: bool = False,
+        restore: Callable[[], tuple[Any, str | None, float] | None] | None = None,
     ) -> Any:
         """Return the value kept under `name`; build it with `factory` if there is none.
 
@@ -148,6 +149,8 @@ class Registry:
             restart: ``"carry"`` or ``"rebuild"``, what a process restart does with it.
             fingerprint: of the factory's code; None where it has none. A different one marks the name as stale.
             reset_on_change: build anew when the fingerprint differs.
+            restore: returns the value that came over a restart of the process, with its fingerprint and when it was
+                built, or None. It is asked once, before the factory.
 
         Raises:
             TypeError: the name is kept as something of another kind.
@@ -158,16 +161,27 @@ class Registry:
             with self._building(name):
                 entry = self._found(name, kind, fingerprint, reset_on_change)
                 if entry is None:
+                    restored = None if restore is None or self._is_unwanted(name) else restore()
+                    if restored is not None and reset_on_change and fingerprint not in (None, restored[1]):
+                        restored = None
+                    value, built_by, created_at = restored or (factory(), fingerprint, time.time())
                     entry = types.SimpleNamespace(
-                        value=factory(),
+                        value=value,
                         kind=kind,
                         restart=restart,
-                        fingerprint=fingerprint,
-                        created_at=time.time(),
+                        fingerprint=built_by,
+                        created_at=created_at,
                         told=set(),
                     )
                     self._add(name, entry)
+                    if self.transaction and fingerprint not in (None, built_by or fingerprint):
+                        self.transaction.stale[name] = fingerprint
         return entry.value
+
+    def _is_unwanted(self, name: str) -> bool:
+        """Whether the running load builds `name` anew on purpose."""
+        transaction = self.transaction
+        return transaction is not None and (name in transaction.forget or name in transaction.replaced)
 
     def _found(self, name: str, kind: str, fingerprint: str | None, reset_on_change: bool) -> Any:
         with self._state["lock"]:

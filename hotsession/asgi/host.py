@@ -20,14 +20,16 @@ from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refus
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
+from hotsession.asgi.witness import run_witnessed
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
+from hotsession.ownership import Ownership
 from hotsession.registry import registry
 from hotsession.reload.apply import Reloader
 from hotsession.reload.generation import Generation
 from hotsession.reload.load import Reset
-from hotsession.ownership import Ownership
 from hotsession.reload.watch import FileFilter, Watcher
+from hotsession.snapshot.carrier import Carrier, carrier
 from hotsession.target import Target
 
 logger = logging.getLogger("hotsession")
@@ -94,6 +96,7 @@ class Host:
         self._idle = asyncio.Event()
         self._idle.set()
         self._scope: ContextVar[int] = registry.scope_variable
+        self._carrier: Carrier | None = None
 
     def __repr__(self) -> str:
         return f"<Host of {self.target} serving {self._reloader and self._reloader.current!r}>"
@@ -119,6 +122,11 @@ class Host:
         """
         self._reloader = self._new_reloader()
         return await self._reloader.load_first()
+
+    async def load_again(self) -> None:
+        """Import the app once more before its lifespan starts: another process has changed what it found kept."""
+        if self._reloader is not None:
+            await self._reloader.load_again()
 
     def hold_off(self, why: str) -> None:
         """Import nothing before a file changes, and answer with `why` until then: the code brought the process down."""
@@ -146,6 +154,9 @@ class Host:
         if reloader is None or self._following is not None:
             return
         self._loop = loop = asyncio.get_running_loop()
+        self._carrier = carrier()
+        if self._carrier is not None:
+            self._carrier.settle_in()
         if self.options.watch:
 
             def deliver(changes: frozenset[Change]) -> None:
@@ -170,6 +181,8 @@ class Host:
             self._following = None
         if self._reloader is not None:
             await self._reloader.stop()
+        if self._carrier is not None:
+            self._carrier.flush()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's lifespan: it always starts, whatever the app does, so that the next save can mend it."""
@@ -217,7 +230,10 @@ class Host:
         try:
             # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
             scope = {**scope, "state": generation.lifespan.state.copy()}
-            await generation.app(scope, work.receive, work.send)
+            if self._carrier is None:
+                await generation.app(scope, work.receive, work.send)
+            else:
+                await run_witnessed(self._carrier, generation.app, scope, work.receive, work.send)
         except Exception as error:
             if not work.finished:
                 raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.cookies import SessionCookie
+from hotsession.asgi.under_reloader import UnderReloader, under_reloader
 from hotsession.asgi.visit import BrowserVisit
 from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
@@ -59,6 +61,7 @@ class HotSessionMiddleware:
         self.app = app
         self._storage = storage
         self._entry: object = None  # of the manager, in the registry
+        self._reloader: UnderReloader | None = None
         self._scope_key = f"hotsession.visit.{session_cookie}"
         self._cookie = SessionCookie(
             session_cookie,
@@ -76,15 +79,23 @@ class HotSessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or serve a connection with the session of its browser."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] in ("http", "websocket"):
+            manager = self._manager()  # first: it finds out whether a reloader is above this process
+            if self._reloader is None or self._reloader.surrounds():
+                await self._serve(manager, scope, receive, send)
+            else:
+                await self._reloader.run(partial(self._serve, manager), scope, receive, send)
+        elif scope["type"] == "lifespan" and (reloader := under_reloader()) is not None:
+            await reloader.live(self.app, scope, receive, send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _serve(self, manager: SessionManager, scope: Scope, receive: Receive, send: Send) -> None:
         visit = scope.get(self._scope_key)
         if visit is not None:  # a middleware around this one has the same cookie
             scope["session"] = visit.data
             await self.app(scope, receive, send)
             return
-        manager = self._manager()
         visit = BrowserVisit(manager, self._cookie, send)
         for token in self._cookie.tokens(scope["headers"]):
             record = await manager.find_token(hash_token(token))
@@ -110,5 +121,6 @@ class HotSessionMiddleware:
         if entry is None or entry is not self._entry:
             sessions(storage=self._storage)
             self._entry = entry = registry.find(BROWSERS)
+            self._reloader = under_reloader()
         manager: SessionManager = entry.value
         return manager

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.types import Message, Send
 
 from hotsession.asgi.cookies import SessionCookie
-from hotsession.asgi.data import SessionData
 from hotsession.errors import InvalidTransition, SessionError, SessionNotFound
 from hotsession.lifecycle.current import Visit, current
+from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import LIVE, Record
 from hotsession.lifecycle.session import Session

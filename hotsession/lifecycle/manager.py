@@ -145,6 +145,8 @@ class SessionManager:
         while True:
             (record, created), mine = await self._flights.run(key, lambda: self._create(key, fresh, data))
             if created or not fresh:  # else it joined a call that found one
+                if not mine:  # let the storage know that this caller has it, too
+                    await self.storage.get(record.id)
                 return Session(record, reused=not (created and mine))
 
     def waiting(self, key: Key) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from hotsession.lifecycle.limits import Limits, expiry
@@ -19,6 +20,22 @@ NEXT: dict[str, tuple[str, ...]] = {
     "failed": (),
     "expired": (),
 }  # state -> the states it can go to
+
+
+class Deferred:
+    """A payload that is read when somebody looks at it: listings need none.
+
+    Args:
+        load: reads it.
+    """
+
+    __slots__ = ("load",)
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self.load = load
+
+    def __repr__(self) -> str:
+        return "<a payload that was not read yet>"
 
 
 class Record(NamedTuple):
@@ -40,7 +57,8 @@ class Record(NamedTuple):
         expires_at: from then on it counts as expired; None for never.
         token_hash: hash of the token in the browser's cookie; None without one.
         token_expires_at: when the browser forgets its cookie; None for when it is closed.
-        payload: what is in the session: the live object, or bytes in a storage that wants bytes.
+        payload: what is in the session: the live object, or bytes in a storage that wants bytes; in a listing it may be
+            a `Deferred`.
     """
 
     id: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from hotsession.errors import SessionError
-from hotsession.lifecycle.record import Key, Record
+from hotsession.lifecycle.record import Deferred, Key, Record
 from hotsession.lifecycle.wording import short
 
 
@@ -26,12 +26,12 @@ class Session:
         reused: whether it was there before this call.
     """
 
-    __slots__ = ("_record", "_renew", "data", "reused")
+    __slots__ = ("_data", "_record", "_renew", "reused")
 
     def __init__(self, record: Record, *, reused: bool) -> None:
         self._record = record
         self._renew: Callable[[], None] | None = None  # set by the visit of the browser whose session it is
-        self.data: Any = record.payload
+        self._data: Any = record.payload
         self.reused = reused
 
     def __repr__(self) -> str:
@@ -41,6 +41,17 @@ class Session:
     def record(self) -> Record:
         """What is stored of it, as far as this caller knows."""
         return self._record
+
+    @property
+    def data(self) -> Any:
+        """What is in it. Of a session in a listing it is read when it is first asked for."""
+        if type(self._data) is Deferred:
+            self._data = self._data.load()
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        self._data = data
 
     @property
     def id(self) -> str:

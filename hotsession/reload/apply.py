@@ -15,6 +15,7 @@ from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.hooks import is_being_cancelled
 from hotsession.logs import stay_audible
+from hotsession.ownership import Ownership
 from hotsession.registry import Overtaken as NameTaken
 from hotsession.registry import registry
 from hotsession.reload.codebase import Abandoned, Codebase
@@ -24,7 +25,6 @@ from hotsession.reload.generation import Generation
 from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
-from hotsession.ownership import Ownership
 from hotsession.reload.patience import Patience
 from hotsession.reload.plan import Plan, Scope
 from hotsession.reload.planner import Planner
@@ -107,6 +107,14 @@ class Reloader:
         self._in_main_thread = bool(asyncio.all_tasks() - tasks)  # modules that start tasks are going to do it again
         self._first = load
         return True
+
+    async def load_again(self) -> bool:
+        """Import the first generation once more, before it was started: what the code kept has changed elsewhere."""
+        load, self._first = self._first, None
+        if load is None:
+            return False
+        self._roll_back(load)
+        return await self.load_first()
 
     def hold_off(self, why: str) -> None:
         """Instead of importing the first generation, wait for a change, because of `why`."""

@@ -15,11 +15,11 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from hotsession.ownership import Ownership
 from hotsession.registry import registry
 from hotsession.reload.graph import ImportGraph
 from hotsession.reload.loader import OwnFinder, OwnLoader, import_foreign, loader_of, real_modules
 from hotsession.reload.locks import ModuleLocks
-from hotsession.ownership import Ownership
 from hotsession.reload.source import SourceCache
 
 _LOADING = registry.loading_variable

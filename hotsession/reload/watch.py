@@ -19,8 +19,8 @@ from typing import Literal
 import watchfiles
 
 from hotsession.events import Change
-from hotsession.reload.doorbell import Doorbell
 from hotsession.ownership import Ownership
+from hotsession.reload.doorbell import Doorbell
 
 logger = logging.getLogger("hotsession.reload")
 

@@ -19,12 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hotsession import reloaders
+from hotsession.processes import process_started
 from hotsession.run import terminal
 from hotsession.run.channel import Message
 from hotsession.run.control import RESET_TIMEOUT, DevServer, serve_control
 from hotsession.run.crashes import START, Verdict, how_it_ended, judge
 from hotsession.run.options import RunOptions
 from hotsession.run.process import WorkerProcess
+from hotsession.snapshot.place import remove_place_of
 from hotsession.target import Target
 
 FORCE_TIMEOUT = 3.0  # seconds that a worker has after the second Ctrl+C
@@ -76,6 +79,7 @@ class Parent:
                 while self._workers or not self._stopping.is_set():
                     worker, message = await self._events.get()
                     await self._on_message(worker, message)
+        remove_place_of(reloaders.DevServer(reloaders.RUN, os.getpid(), process_started(os.getpid()) or ""))
         return self._status
 
     async def _start(self, hold: str = "") -> WorkerProcess:

@@ -24,13 +24,14 @@ from uvicorn.config import STARTUP_FAILURE
 
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.errors import HotsessionError
-from hotsession.kept import kept_in_words
+from hotsession.kept import left_behind
 from hotsession.logs import follow_uvicorn
 from hotsession.run import terminal
 from hotsession.run.channel import CHANNEL, Message, WorkerChannel
 from hotsession.run.keyboard import Keyboard
 from hotsession.run.options import RunOptions, run_options
 from hotsession.run.server import SIGNALS, WorkerServer
+from hotsession.snapshot.carrier import carrier
 from hotsession.target import Target
 
 ORPHAN_TIMEOUT = 3.0  # seconds that a worker whose parent is gone has to end by itself
@@ -91,6 +92,9 @@ class Worker:
             {"r": "start afresh, drop all state that is kept", "q": "quit"},
             readers=self._readers,
         )
+        self._carrier = carrier()
+        if self._carrier is not None:
+            self._carrier.pause()  # the worker before this one may still serve, and has the say
         if self._start["hold"]:
             self._host.hold_off(self._start["hold"])
             loaded = False
@@ -98,6 +102,8 @@ class Worker:
             loaded = await self._host.load()
         self._channel.send("ready", loaded=loaded)
         await self._accept.wait()
+        if self._carrier is not None and self._carrier.resume():
+            await self._host.load_again()
         self._serving = True
         await self._server.serve(sockets=[self._listener])
 
@@ -137,8 +143,8 @@ class Worker:
             case "accept":
                 self._accept.set()
             case "drain":
-                if kept := kept_in_words():
-                    logger.warning("What is kept ends with this process: %s", kept)
+                if left := left_behind():
+                    logger.warning("What is kept ends with this process: %s", left)
                 self._server.drain()
             case "stop":
                 self._server.interrupt(message["times"])

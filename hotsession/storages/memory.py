@@ -7,15 +7,22 @@ loop. Its state, all guarded by the lock; reading one entry needs none::
     _keys:    {(manager, key): id} of the live records that have a key
     _tokens:  {(manager, token hash): id} of the live records that have a token
     _live:    Counter {manager: how many of its records are live}
+    _backing: what holds these records and more outside of the process, or None
+
+With a `Backing`, memory holds only what was asked for since the process started. Whatever changes what a record is
+found by is told to the backing at once, so that its indexes are right about the records that are not in memory.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
-from hotsession.lifecycle.record import Key, Record, moved
+from hotsession.lifecycle.record import Deferred, Key, Record, moved
+from hotsession.storages.backing import Backing
 
 
 class MemoryStorage:
@@ -32,6 +39,30 @@ class MemoryStorage:
         self._keys: dict[tuple[str, Key], str] = {}
         self._tokens: dict[tuple[str, bytes], str] = {}
         self._live: Counter[str] = Counter()
+        self._backing: Backing | None = None
+        self._backed: set[str] = set()  # managers
+
+    def back(self, manager: str, backing: Backing) -> None:
+        """Let `backing` hold the records of `manager` too, from now on and those that it has from before.
+
+        Args:
+            manager: its name.
+            backing: the same one for every manager.
+        """
+        self._backing = backing
+        if manager not in self._backed:
+            self._backed.add(manager)
+            backing.attach(self, manager)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The records, for who pickles a storage that he keeps as a plain value."""
+        with self._lock:
+            return {"records": tuple(self._records.values())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        for record in state["records"]:
+            self._put(record, None)
 
     def __repr__(self) -> str:
         return f"<MemoryStorage live={len(self)} all={len(self._records)}>"
@@ -44,18 +75,30 @@ class MemoryStorage:
 
     async def get(self, id: str) -> Record | None:
         """The record with this id, whatever its state."""
-        return self._records.get(id)
+        record = self._records.get(id)
+        return record if self._backing is None else self._given(record, id)
 
     async def find(self, manager: str, key: Key) -> Record | None:
         """The live record of this key."""
-        return self._records.get(self._keys.get((manager, key), ""))
+        record = self._records.get(self._keys.get((manager, key), ""))
+        if self._backing is None or manager not in self._backed:
+            return record
+        return self._given(record, None if record else self._backing.find_key(manager, key))
 
     async def find_token(self, manager: str, token_hash: bytes) -> Record | None:
         """The live record that the token with this hash opens."""
-        return self._records.get(self._tokens.get((manager, token_hash), ""))
+        record = self._records.get(self._tokens.get((manager, token_hash), ""))
+        if self._backing is None or manager not in self._backed:
+            return record
+        return self._given(record, None if record else self._backing.find_token(manager, token_hash))
 
     async def add(self, record: Record, *, replacing: str | None = None) -> Record | None:
         """Store a new record, unless its key has a live one other than `replacing`."""
+        backing = self._backing
+        if backing is not None:  # have in memory what the claim must see
+            if record.key is not None:
+                await self.find(record.manager, record.key)
+            await self.get(replacing or "")
         with self._lock:
             holder = None
             if record.key is not None and record.is_live:
@@ -63,39 +106,61 @@ class MemoryStorage:
             if holder is not None and holder != replacing:
                 return self._records[holder]
             replaced = self._records.get(replacing or "")
+            written = [record]
             if replaced is not None and replaced.is_live:
-                self._put(moved(replaced, "ended", record.created_at, "replaced"), replaced)
+                written.insert(0, moved(replaced, "ended", record.created_at, "replaced"))
+                self._put(written[0], replaced)
             self._put(record, None)
-            return None
+        if backing is not None and record.manager in self._backed:
+            backing.write(*written)
+        return None
 
     async def replace(self, record: Record) -> bool:
         """Store `record` over the one with its id, if that is exactly one version behind."""
+        backing = self._backing
+        if backing is not None:
+            await self.get(record.id)
         with self._lock:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
                 return False
-            if record.status is before.status and record.token_hash is before.token_hash:  # keys never change
-                self._records[record.id] = record  # so it is found by what it was found by
+            found_as_before = record.status is before.status and record.token_hash is before.token_hash
+            if found_as_before:  # keys never change
+                self._records[record.id] = record
             else:
                 self._put(record, before)
-            return True
+        if backing is not None and record.manager in self._backed:
+            if found_as_before:
+                backing.changed(record)
+            else:
+                backing.write(record)
+        return True
 
     async def touch(self, id: str, seen_at: float, expires_at: float | None) -> Record | None:
         """Note that a session was seen, without a new version."""
+        if self._backing is not None:
+            await self.get(id)
         with self._lock:
             record = self._records.get(id)
             if record is not None:
                 record = self._records[id] = record._replace(last_seen_at=seen_at, expires_at=expires_at)
-            return record
+        if record is not None and self._backing is not None and record.manager in self._backed:
+            self._backing.changed(record)
+        return record
 
     async def count(self, manager: str) -> int:
         """How many live records a manager has."""
+        if self._backing is not None and manager in self._backed:
+            return self._backing.count(manager)
         return self._live[manager]
 
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
     ) -> list[Record]:
         """The records of a manager, newest first."""
+        if self._backing is not None and manager in self._backed:
+            records = self._backing.list(manager, now, status=status, key=key, limit=limit)
+            return [self._records.get(record.id) or self._deferred(record) for record in records]
         with self._lock:
             found = (
                 record
@@ -113,7 +178,64 @@ class MemoryStorage:
             for record in gone:
                 del self._records[record.id]
                 self._unlist(record)
-            return sum(record.is_live for record in gone)
+            live = Counter(record.manager for record in gone if record.is_live)
+        for each in self._backed:
+            if self._backing is not None and manager in (None, each):
+                live[each] = self._backing.clear(each)
+        return live.total()
+
+    # what the backing asks for and needs
+
+    def held(self, manager: str) -> Sequence[Record]:
+        """The records of a manager that are in memory."""
+        with self._lock:
+            return [record for record in self._records.values() if record.manager == manager]
+
+    def holds(self, id: str) -> Record | None:
+        """The record with this id if it is in memory."""
+        return self._records.get(id)
+
+    def forget(self, id: str) -> None:
+        """Let a record go from memory: the backing has a newer one."""
+        with self._lock:
+            record = self._records.pop(id, None)
+            if record is not None:
+                self._unlist(record)
+
+    def _given(self, record: Record | None, id: str | None) -> Record | None:
+        """Have a record in memory and note its use; the one with `id` is read in when `record` is not there."""
+        backing = self._backing
+        if backing is None:
+            return record
+        if record is None and id:
+            record = self._recalled(id)
+        if record is not None and record.manager in self._backed:
+            backing.used(record)
+            record = self._records.get(record.id)  # another process may have changed it, and `used` noticed
+        return record
+
+    def _recalled(self, id: str) -> Record | None:
+        """The record with this id: in memory, or read into it."""
+        if (held := self._records.get(id)) is not None:
+            # It was not found by what the backing finds it by, so somebody changed that just now.
+            return held if held.is_live else None
+        read = None if self._backing is None else self._backing.read(id)
+        if read is None or read.manager not in self._backed:
+            return None
+        with self._lock:
+            held = self._records.get(id)  # another thread was faster: its object is the one that all share
+            if held is None:
+                self._put(read, None)
+            return held or read
+
+    def _deferred(self, record: Record) -> Record:
+        """A record whose payload is read in when somebody looks at it."""
+
+        def load() -> Any:
+            found = self._given(self._records.get(record.id), record.id)
+            return None if found is None else found.payload
+
+        return record._replace(payload=Deferred(load))
 
     def _put(self, record: Record, before: Record | None) -> None:
         """Write a record and what finds it; the lock is held."""

@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotsession.asgi.data import SessionData
+from hotsession.lifecycle.data import SessionData
 from hotsession.asgi.middleware import BROWSERS, HotSessionMiddleware
 from hotsession.errors import ConfigurationError, SessionError
 from hotsession.kept import reset, sessions, storage

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hotsession.asgi.data import SessionData
+from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.current import Visit, current
 
 

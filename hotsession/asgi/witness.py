@@ -1,0 +1,100 @@
+"""Sees to it that what a request changed is in the snapshot before its client can know that it is done.
+
+It stands outside of everything else that belongs to the app, between it and the server, and only where there is a
+snapshot: under a reloader. Knows the carrier, not what it carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hotsession.snapshot import touches
+from hotsession.snapshot.carrier import Carrier
+
+# Messages that hand the rest of the body to the server.
+_WHOLE_BODIES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+
+async def run_witnessed(carrier: Carrier, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run an app for one request or connection, and write what it changes in time.
+
+    Args:
+        carrier: writes it.
+        app: the ASGI app.
+        scope: of an HTTP request or a WebSocket.
+        receive: the server's.
+        send: the server's.
+    """
+    mine = carrier.records.touches.begin()
+    reset = touches.current.set(mine)
+    witness = Witness(carrier, mine, receive, send)
+    try:
+        if scope["type"] == "websocket":
+            await app(scope, witness.receive_from_socket, witness.send_to_socket)
+        else:
+            await app(scope, receive, witness.send_response)
+    finally:
+        touches.current.reset(reset)
+        carrier.after_request(mine)
+
+
+class Witness:
+    """Stands between an app and its server during one request or connection.
+
+    Args:
+        carrier: writes what was changed.
+        mine: what this request was given.
+        receive: the server's.
+        send: the server's.
+    """
+
+    __slots__ = ("_carrier", "_left", "_mine", "_receive", "_send")
+
+    def __init__(self, carrier: Carrier, mine: touches.Touches, receive: Receive, send: Send) -> None:
+        self._carrier = carrier
+        self._mine = mine
+        self._receive = receive
+        self._send = send
+        self._left: int | None = None  # bytes up to Content-Length
+
+    def __repr__(self) -> str:
+        return f"<Witness {self._mine!r}>"
+
+    def send_response(self, message: Message) -> Awaitable[None]:
+        """Pass on a message of a response; before the one that completes it, write."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._left = _content_length(message)
+        elif kind == "http.response.body":
+            if self._left is not None:
+                self._left -= len(message.get("body", b""))
+            if not message.get("more_body", False) or (self._left is not None and self._left <= 0):
+                self._carrier.acknowledge(self._mine)
+            else:
+                self._carrier.keep_up(self._mine)
+        elif kind in _WHOLE_BODIES:
+            self._carrier.acknowledge(self._mine)
+        return self._send(message)
+
+    def send_to_socket(self, message: Message) -> Awaitable[None]:
+        """Pass on a message of a WebSocket; before any, write."""
+        self._carrier.acknowledge(self._mine)
+        return self._send(message)
+
+    def receive_from_socket(self) -> Awaitable[Message]:
+        """Wait for the client's next message: what the last one led to is done, so write."""
+        self._carrier.acknowledge(self._mine)
+        return self._receive()
+
+
+def _content_length(message: Message) -> int | None:
+    """The length that the headers of a response promise, if they do."""
+    for name, value in message.get("headers", ()):
+        if name.lower() == b"content-length":
+            try:
+                return int(value)
+            except ValueError:  # the server will say so
+                return None
+    return None

@@ -1,0 +1,257 @@
+"""THE object that carries what is kept over a restart: it opens the snapshot and knows when what is written.
+
+There is one per process where a reloader restarts it, else none (`carrier()` returns None) and no cost. Sessions that
+a request was given are written when the middleware says so; kept values, and sessions that others still hold, after
+requests and by a thread that looks now and then, as often as that takes a small share of the time. Knows no ASGI.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hotsession import bytecode
+from hotsession.errors import ConfigurationError
+from hotsession.logs import be_heard
+from hotsession.loops import Home
+from hotsession.registry import registry
+from hotsession.reloaders import RUN
+from hotsession.signals import before_the_end
+from hotsession.snapshot.decision import decide
+from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.janitor import remove_when_ended
+from hotsession.snapshot.notices import Notices
+from hotsession.snapshot.pace import Pace
+from hotsession.snapshot.place import PlaceUnusable, open_place
+from hotsession.snapshot.records import CarriedRecords
+from hotsession.snapshot.store import Store, open_store
+from hotsession.snapshot.touches import Touches
+from hotsession.snapshot.values import SLICE, CarriedValues
+
+LOOK_OFTEN, LOOK_SELDOM = 0.25, 2.0  # seconds between two looks of the thread, with and without something to do
+LAST_WORDS = 2.0  # seconds that a process without a running event loop is held back to write what is kept
+
+logger = logging.getLogger("hotsession")
+
+
+def carrier() -> Carrier | None:
+    """The carrier of this process, opened when it is first asked for; None where nothing is carried over."""
+    found: Carrier | None = registry.object("carrier", _open)
+    return found
+
+
+class Carrier:
+    """Writes what is kept to the snapshot, and reads it from there.
+
+    Args:
+        store: the snapshot.
+        at_end: called when this process is told to end and everything is written.
+    """
+
+    def __init__(self, store: Store, at_end: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._at_end = at_end
+        self._lock = threading.RLock()
+        self._writing = False  # the thread that has the lock is at it in this very moment
+        self.notices = Notices()
+        self.records = CarriedRecords(store, self.notices, self._lock)
+        self.values = CarriedValues(store, self.notices, self._lock)
+        self._pending: list[str] = []  # names of values that wait for their turn
+        self._stream_pace, self._value_pace, self._look_pace = Pace(), Pace(), Pace()
+        self._ending = False
+        self._closed = threading.Event()
+        self._home: Home | None = None
+        self._looking = False  # the event loop was asked to look, and did not yet
+        self._busy = False  # something happened since the thread looked last
+        self._share_known = self._look_for_others()
+        before_the_end(self._told_to_end)
+        self._thread = threading.Thread(target=self._keep_looking, name="hotsession-snapshot", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Carrier {self._store!r}>"
+
+    # reading
+
+    def restore(self, name: str) -> tuple[Any, str | None, float] | None:
+        """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None."""
+        return self.values.restore(name)
+
+    # where it runs
+
+    def settle_in(self) -> None:
+        """Note the event loop of the app, which runs now: from here on it is where kept values are looked at."""
+        self._home = Home()
+        before_the_end(self._told_to_end)
+        bytecode.app_is_up()
+
+    def pause(self) -> None:
+        """Write nothing until `resume`: the process that is to be replaced still serves."""
+        self.records.is_paused = True
+
+    def resume(self) -> bool:
+        """Write from now on. Return whether kept values were written elsewhere since they were read here."""
+        moved = self.values.has_moved_on()
+        if moved:
+            self.values.ask_again()
+        self.records.is_paused = False
+        return moved
+
+    # what is written when
+
+    def acknowledge(self, touches: Touches) -> None:
+        """Write what a request was given and changed: its client is about to know that it is done."""
+        self._do(lambda: self.records.write_touched(touches.ids))
+
+    def keep_up(self, touches: Touches) -> None:
+        """Write it in the midst of a long answer, if that takes little enough of the time."""
+        if self._stream_pace.begin():
+            self.acknowledge(touches)
+            self._stream_pace.end()
+
+    def after_request(self, touches: Touches) -> None:
+        """Write what a request and what it started may have changed, and kept values if their turn has come."""
+        self._busy = True
+        self.acknowledge(touches)
+        self._look_at_values()
+
+    def look(self) -> None:
+        """Write sessions and kept values that changed without any request having said so."""
+        self._looking = False
+        if self._look_pace.begin():
+            if self._do(lambda: self.records.write_touched(self.records.may_have_changed())):
+                self._busy = True
+            self._look_pace.end()
+        self._look_at_values()
+
+    def flush(self) -> int:
+        """Write everything that changed, however long it takes, and return how many entries were written."""
+
+        def write() -> int:
+            entries = _carried_entries().items()
+            return self.records.write_all() + sum(self.values.write(*each, everything=True) for each in entries)
+
+        return self._do(write)
+
+    def close(self) -> None:
+        """Write everything, and leave the snapshot tidy for the next process."""
+        self.flush()
+        with self._lock:
+            self._closed.set()
+            self._store.close()
+
+    def forget(self, name: str) -> None:
+        """Drop a kept value from the snapshot: it is reset."""
+        with self._lock:
+            self.values.forget(name)
+
+    def _look_at_values(self) -> None:
+        """Write kept values, one after the other, for a slice of time; go on with the next one the next time."""
+        if self._value_pace.begin() or self._ending:
+            if self._do(self._write_values):
+                self._busy = True
+            self._value_pace.end()
+
+    def _write_values(self) -> int:
+        entries = _carried_entries()
+        written = 0
+        self._pending = self._pending or list(entries)
+        while self._pending and not self._value_pace.has_taken(SLICE):
+            name = self._pending.pop()
+            if name in entries:
+                written += self.values.write(name, entries[name])
+        return written
+
+    def _do(self, work: Callable[[], int]) -> int:
+        """Do a piece of work, unless another process is the one to write, or this thread is in the midst of one."""
+        with self._lock:
+            if self.records.is_paused or self._closed.is_set() or self._writing:
+                return 0
+            self._writing = True
+            try:
+                return work()
+            except Exception:
+                logger.exception("What changed could not be written to the snapshot; the app goes on")
+                return 0
+            finally:
+                self._writing = False
+
+    # the thread, and the end
+
+    def _keep_looking(self) -> None:
+        """Look now and then, in the app's event loop where there is one, so that nobody changes what is pickled."""
+        pause = LOOK_OFTEN
+        while not self._closed.wait(pause):
+            self._share_known = self._look_for_others()
+            pause = LOOK_OFTEN if self._busy else min(LOOK_SELDOM, 2 * pause)
+            self._busy = False
+            if self._looking:
+                continue
+            self._looking = True
+            if self._home is None or not self._home.start(self._look_in_loop):
+                self.look()
+
+    async def _look_in_loop(self) -> None:
+        self.look()
+
+    async def _end_in_loop(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self.flush()
+        try:
+            self._at_end()
+        except OSError as error:
+            logger.warning("What is in the snapshot can't be removed at the end: %s. The next start does it.", error)
+
+    def _look_for_others(self) -> bool:
+        shared = bool(self._store.others())
+        self.records.is_shared = self.values.is_shared = shared
+        return shared
+
+    def _told_to_end(self) -> None:
+        """Write everything; not here, in a signal handler: who was interrupted may hold locks."""
+        self._ending = True
+        if self._home is None or not self._home.start(self._end_in_loop):
+            thread = threading.Thread(target=self._end, name="hotsession-last-words", daemon=True)
+            thread.start()
+            thread.join(LAST_WORDS)
+
+
+def _carried_entries() -> dict[str, Any]:
+    """The entries of the registry that are written as values, by name."""
+    return {
+        name: entry
+        for name, entry in registry.entries().items()
+        if entry.restart == "carry" and entry.kind != "sessions" and not hasattr(entry.value, "wants_bytes")
+    }
+
+
+def _open() -> Carrier | None:
+    try:
+        decision = decide()
+    except ConfigurationError as error:  # of the environment; it must not take the app down
+        be_heard()
+        logger.error("%s. Nothing is carried over a restart", error)
+        return None
+    if decision.tell or decision.on:
+        be_heard()
+        logger.info("%s", decision.why)
+    if not decision.on or decision.server is None:
+        return None
+    try:
+        place = open_place(decision.server, decision.lasting)
+        store = open_store(place.directory)
+    except (PlaceUnusable, SnapshotUnusable) as error:
+        logger.error("Nothing is carried over a restart: %s", error)
+        return None
+    for note in (*place.notes, *store.notes):
+        logger.warning("%s", note)
+    if decision.server.kind != RUN:  # it reads no bytecode
+        bytecode.begin()
+    at_end = (lambda: None) if place.lasting else partial(remove_when_ended, decision.server, place.directory)
+    registry.object("place of the snapshot", lambda: place)  # open as long as this process lives
+    return Carrier(store, at_end)

@@ -1,0 +1,54 @@
+"""Which sessions a request, a connection or a task was given: those whose data it may have changed.
+
+In memory a session's data is a plain object that anybody who has it may change without a word. Whoever was given one
+is known by the context that he runs in, and what he starts inherits it, so as long as a `Touches` is referred to
+anywhere, its sessions may still change.
+"""
+
+from __future__ import annotations
+
+import weakref
+from contextvars import ContextVar
+
+
+class Touches:
+    """The ids of the sessions that were given to one request or connection, and to the tasks that it started."""
+
+    __slots__ = ("__weakref__", "ids")
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Touches {len(self.ids)}>"
+
+
+current: ContextVar[Touches | None] = ContextVar("hotsession_touches", default=None)
+
+
+class LiveTouches:
+    """All touches that somebody still refers to, and one for code that belongs to no request."""
+
+    def __init__(self) -> None:
+        self._live: weakref.WeakSet[Touches] = weakref.WeakSet()
+        self.nobodys = Touches()
+
+    def __repr__(self) -> str:
+        return f"<LiveTouches {len(self._live)}>"
+
+    def begin(self) -> Touches:
+        """A new one, which is live as long as somebody refers to it."""
+        touches = Touches()
+        self._live.add(touches)
+        return touches
+
+    def note(self, id: str) -> None:
+        """Note that the running code was given the session `id`."""
+        (current.get() or self.nobodys).ids.add(id)
+
+    def ids(self) -> set[str]:
+        """The sessions that somebody may still change."""
+        found = self.nobodys.ids.copy()
+        for touches in tuple(self._live):
+            found |= touches.ids.copy()
+        return found
