@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.logs import be_heard
+from hotsession.loops import Home
 from hotsession.reloaders import under_reloader
+from hotsession.signals import before_the_end
 from hotsession.target import find_target
 
 
@@ -26,6 +28,18 @@ class HotApp(Host):
         super().__init__(
             find_target(target, factory=factory), replace(options, watch=options.watch and not under_reloader())
         )
+
+    async def _start(self) -> None:
+        await super()._start()
+        if self._carrier is not None:  # another program restarts this process: nothing may hold that up
+            self._home = Home()
+            before_the_end(self._told_to_end)
+
+    def _told_to_end(self) -> None:
+        self._home.start(self._make_room)
+
+    async def _make_room(self) -> None:
+        self.begin_drain()
 
     async def load(self) -> bool:
         """Import the app for the first time, as `Host.load` does, and see to it that what is said of it is seen."""

@@ -8,6 +8,8 @@ requests and by a thread that looks now and then, as often as that takes a small
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +22,7 @@ from hotsession.loops import Home
 from hotsession.registry import registry
 from hotsession.reloaders import RUN
 from hotsession.signals import before_the_end
-from hotsession.snapshot.decision import decide
+from hotsession.snapshot.decision import SWITCH, decide
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.janitor import remove_when_ended
 from hotsession.snapshot.notices import Notices
@@ -79,6 +81,12 @@ class Carrier:
     def restore(self, name: str) -> tuple[Any, str | None, float] | None:
         """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None."""
         return self.values.restore(name)
+
+    def arrivals(self) -> str:
+        """What there is in the snapshot, in words; empty when there is nothing."""
+        counts = {name: count for name, count in self.records.counts().items() if count}
+        sessions = [f"{count} of the sessions {name!r}" for name, count in counts.items()]
+        return ", ".join((*sessions, *map(repr, self.values.names())))
 
     # where it runs
 
@@ -203,8 +211,9 @@ class Carrier:
     def _end(self) -> None:
         self.flush()
         try:
+            self._store.told_to_end()
             self._at_end()
-        except OSError as error:
+        except (OSError, SnapshotUnusable) as error:
             logger.warning("What is in the snapshot can't be removed at the end: %s. The next start does it.", error)
 
     def _look_for_others(self) -> bool:
@@ -237,14 +246,15 @@ def _open() -> Carrier | None:
         be_heard()
         logger.error("%s. Nothing is carried over a restart", error)
         return None
-    if decision.tell or decision.on:
-        be_heard()
-        logger.info("%s", decision.why)
-    if not decision.on or decision.server is None:
+    if not decision.on or decision.server is None or _is_test():
+        if decision.tell:
+            be_heard()
+            logger.info("Nothing is carried over a restart: %s", decision.why)
         return None
+    be_heard()
     try:
         place = open_place(decision.server, decision.lasting)
-        store = open_store(place.directory)
+        store = open_store(place.directory, server=str(decision.server) if place.lasting else None)
     except (PlaceUnusable, SnapshotUnusable) as error:
         logger.error("Nothing is carried over a restart: %s", error)
         return None
@@ -254,4 +264,15 @@ def _open() -> Carrier | None:
         bytecode.begin()
     at_end = (lambda: None) if place.lasting else partial(remove_when_ended, decision.server, place.directory)
     registry.object("place of the snapshot", lambda: place)  # open as long as this process lives
-    return Carrier(store, at_end)
+    found = Carrier(store, at_end)
+    if store.previous is None:
+        logger.info("What is kept is carried over restarts: %s (HOTSESSION=off turns that off)", decision.why)
+    else:
+        killed = "" if store.previous == "tidy" else " (it was killed)"
+        logger.info("Carried over from the process before%s: %s", killed, found.arrivals() or "nothing was kept")
+    return found
+
+
+def _is_test() -> bool:
+    """Whether this process runs tests, maybe again and again under a reloader: each run starts from nothing."""
+    return "_pytest" in sys.modules and not os.environ.get(SWITCH)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Iterable
+from hashlib import blake2b
 
 from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.record import Key, Record
@@ -23,8 +24,9 @@ from hotsession.snapshot.touches import LiveTouches
 from hotsession.snapshot.unpickling import Unreadable, unpickled
 from hotsession.storages.backing import Held
 
-PARKED = b"parked/"
-ASIDE = b"aside/"
+MANAGER = b"manager/"  # + hash of a manager's name: the name
+PARKED = b"parked/"  # + id: parts of a session that could not be read
+ASIDE = b"aside/"  # + id: a session that could not be read at all
 _SESSION_DATA, _PLAIN = b"s", b"p"  # what the payload is: the first byte of what is stored of it
 
 
@@ -59,6 +61,10 @@ class CarriedRecords:
     def attach(self, storage: Held, manager: str) -> None:
         """Carry the records of a manager; those that are in memory already are written."""
         self._storages[manager] = storage
+        name = manager.encode("utf-8", "surrogatepass")
+        entry = MANAGER + blake2b(name, digest_size=16).digest()
+        if self._store.get(entry) is None:
+            self._put({entry: name})
         if not any(storage is each for each in self._places):
             self._places += (storage,)
         self.write(*storage.held(manager))
@@ -141,6 +147,11 @@ class CarriedRecords:
     def write_touched(self, ids: Iterable[str]) -> int:
         """Write those of the sessions that changed since they were last written or read; return how many."""
         return sum(self._write(id) for id in tuple(ids))
+
+    def counts(self) -> dict[str, int]:
+        """How many live sessions each manager has that ever carried one, by its name."""
+        names = [name.decode("utf-8", "surrogatepass") for _, name in self._store.items(MANAGER)]
+        return {name: self._store.count(name) for name in names}
 
     def may_have_changed(self) -> set[str]:
         """The ids of all sessions that somebody may have changed."""
