@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.parking import Parking, Place
-from hotsession.snapshot.parts import Parts, Slice, taken_apart
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
+from hotsession.snapshot.piecemeal import Parts, Slice, taken_apart
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
 
