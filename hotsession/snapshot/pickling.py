@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from hotsession.snapshot.references import IsOwn, Reducer, Reduction, default_is_own, for_pickle
-from hotsession.snapshot.survey import LeftOut, Survey, TooSlow, type_name
+from hotsession.snapshot.places import LeftOut
+from hotsession.snapshot.references import IsOwn, Reducer, Reduction, default_is_own, for_pickle, is_race
+from hotsession.snapshot.survey import Survey, TooSlow, type_name
 
 __all__ = ["Heading", "LeftOut", "Pickled", "TooSlow", "pickled"]
 
@@ -27,7 +28,6 @@ Result = TypeVar("Result")
 
 _dumps = pickle.dumps
 _new = tuple.__new__
-_RACES = ("changed size during iteration", "changed during iteration", "mutated during iteration")
 _DEPTHS = (sys.maxsize, 4000, 2000, 1000, 500, 250, 120, 60, 30)  # tried until pickle's recursion fits in the stack
 _ROUNDS = 30
 
@@ -102,12 +102,12 @@ def pickled(
 def _patiently(value: Any, careful: bool, deadline: float | None, is_own: IsOwn) -> Pickled:
     if not careful:
         try:
-            return Pickled(_holding_still(lambda: _plainly(value, deadline)), (), False)
+            return Pickled(_holding_still(lambda last: _plainly(value, deadline)), (), False)
         except TooSlow:
             raise
         except Exception:  # noqa: BLE001, S110 - as above; the careful way tells what can't go, and why
             pass
-    return _holding_still(lambda: _carefully(value, deadline, is_own))
+    return _holding_still(lambda last: _carefully(value, deadline, is_own, last))
 
 
 def _plainly(value: Any, deadline: float | None) -> bytes:
@@ -116,7 +116,7 @@ def _plainly(value: Any, deadline: float | None) -> bytes:
     return file.content()
 
 
-def _carefully(value: Any, deadline: float | None, is_own: IsOwn) -> Pickled:
+def _carefully(value: Any, deadline: float | None, is_own: IsOwn, last: bool) -> Pickled:
     file = _File(deadline)
     reducer = _Dump(file, is_own, {}, {})
     try:
@@ -124,16 +124,16 @@ def _carefully(value: Any, deadline: float | None, is_own: IsOwn) -> Pickled:
     except TooSlow:
         raise
     except Exception:  # noqa: BLE001 - objects may raise anything; the survey finds out who, and reports it
-        return _without_what_cannot_go(value, deadline, is_own)
+        return _without_what_cannot_go(value, deadline, is_own, last)
     return Pickled(bytes(Heading(reducer.holds_code, stand_ins=False)) + file.content(), (), True)
 
 
-def _without_what_cannot_go(value: Any, deadline: float | None, is_own: IsOwn) -> Pickled:
+def _without_what_cannot_go(value: Any, deadline: float | None, is_own: IsOwn, last: bool) -> Pickled:
     depths = iter(_DEPTHS)
     deepest = next(depths)
     condemned: dict[int, str] = {}
     for _ in range(_ROUNDS):
-        reducer = Reducer(io.BytesIO(), is_own)
+        reducer = Reducer(io.BytesIO(), is_own, blame_races=last)
         survey = Survey(value, reducer, deepest=deepest, deadline=deadline, condemned=condemned)
         if survey.root.why is not None:
             return Pickled(b"", survey.left_out(), True)
@@ -148,7 +148,7 @@ def _without_what_cannot_go(value: Any, deadline: float | None, is_own: IsOwn) -
         except TooSlow:
             raise
         except Exception as error:
-            if _is_race(error) or dump.last is None:
+            if dump.last is None or (is_race(error) and not last):
                 raise
             condemned[id(dump.last)] = str(error)
         else:
@@ -201,32 +201,31 @@ class _DumpWithStandIns(_Dump):
 # where pickle runs Python code, so a value holds still if the interpreter lets this thread go on for long enough.
 
 _AT_ONCE = 3
-_SLOWLY = 8
+_SLOWLY = 5
 _LONGEST_TURN = 0.5  # seconds; the others wait so long at most, and so do we when a turn was theirs
-_turns = threading.Lock()
+_turns = threading.RLock()
 
 
-def _is_race(error: Exception) -> bool:
-    return type(error) is RuntimeError and any(race in str(error) for race in _RACES)
+def _holding_still(attempt: Callable[[bool], Result]) -> Result:
+    """What `attempt` returns once nobody changes the value under it; what it raises for any other reason.
 
-
-def _holding_still(attempt: Callable[[], Result]) -> Result:
-    """What `attempt` returns once nobody changes the value under it; what it raises for any other reason."""
+    It is told when it is the last one: an object that changes even then changes itself, and is to blame.
+    """
     began = time.perf_counter()
     for _ in range(_AT_ONCE):
         try:
-            return attempt()
+            return attempt(False)
         except RuntimeError as error:
-            if not _is_race(error):
+            if not is_race(error):
                 raise
     with _long_turns(4 * (time.perf_counter() - began)):
         for _ in range(_SLOWLY):
             try:
-                return attempt()
+                return attempt(False)
             except RuntimeError as error:
-                if not _is_race(error):
+                if not is_race(error):
                     raise
-        return attempt()
+        return attempt(True)
 
 
 @contextmanager

@@ -5,10 +5,10 @@ It decides for one object at a time, and knows nothing of what holds it.
 
 from __future__ import annotations
 
+import asyncio
 import copyreg
 import functools
 import importlib
-import inspect
 import io
 import pickle
 import sys
@@ -26,6 +26,8 @@ Reduction = tuple[Any, ...]
 IsOwn = Callable[[str], bool]
 
 _MISSING = object()
+_RACES = ("changed size during iteration", "changed during iteration", "mutated during iteration")
+_MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 
 
 class CannotGo(Exception):
@@ -34,15 +36,22 @@ class CannotGo(Exception):
 
 def by_name(module: str, name: str) -> Any:
     """The class or function that a module now has under a dotted name."""
-    found: Any = importlib.import_module(module)
+    found: Any = _main(name) if module in _MAIN else importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     return found
 
 
+def _main(name: str) -> types.ModuleType:
+    """The program's main module. A process that multiprocessing has spawned has it under another name."""
+    mains = [sys.modules[each] for each in _MAIN if each in sys.modules]
+    return next((each for each in mains if hasattr(each, name.partition(".")[0])), mains[0])
+
+
 def make_function(code: types.CodeType, module: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
     """A function of its own code that looks up its globals in the module as it is now."""
-    return types.FunctionType(code, importlib.import_module(module).__dict__, code.co_name, None, closure)
+    known = _main("__name__") if module in _MAIN else importlib.import_module(module)
+    return types.FunctionType(code, known.__dict__, code.co_name, None, closure)
 
 
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
@@ -50,6 +59,11 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     function.__dict__.update(state.pop("__dict__"))
     for name, value in state.items():
         setattr(function, name, value)
+
+
+def make_lock() -> asyncio.Lock:
+    """A lock that nobody holds: no task of the process that reads it does."""
+    return asyncio.Lock()
 
 
 def make_cell() -> types.CellType:
@@ -83,6 +97,11 @@ def for_pickle(reduction: Any) -> Any:
     )
 
 
+def is_race(error: Exception) -> bool:
+    """Whether an object was changed by another thread while it was gone through."""
+    return type(error) is RuntimeError and any(race in str(error) for race in _RACES)
+
+
 def default_is_own(path: str) -> bool:
     """Whether a file is below the working directory, and nobody installed it there."""
     return _ownership(str(Path.cwd())).owns(path)
@@ -99,13 +118,15 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
     Args:
         file: what the bytes are written to.
         is_own: whether the file at a path is the user's own code, which comes back as what it is then.
+        blame_races: take a change during iteration for the object's own fault; else the error is raised as it is.
 
     Attributes:
         holds_code: whether compiled code was met, which only the same Python version can read.
     """
 
-    def __init__(self, file: Any, is_own: IsOwn) -> None:
+    def __init__(self, file: Any, is_own: IsOwn, *, blame_races: bool = False) -> None:
         super().__init__(file, 5)
+        self.blame_races = blame_races
         self.is_own = is_own
         self.anew = registry.loading_variable.get() is not None  # pickle itself looks past a load that is under way
         self.holds_code = False
@@ -125,7 +146,18 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
 
         Raises:
             CannotGo: it can't be pickled.
+            RuntimeError: another thread changes it at this moment.
         """
+        try:
+            return self._reduced(obj)
+        except CannotGo:
+            raise
+        except Exception as error:
+            if is_race(error) and not self.blame_races:
+                raise
+            raise CannotGo(str(error) or type(error).__name__) from error
+
+    def _reduced(self, obj: Any) -> Any:
         cls = type(obj)  # isinstance() would ask a proxy for the class of what it stands for
         found = self._code(obj) if issubclass(cls, type | types.FunctionType) else self._instance(obj, cls)
         return found if found is NotImplemented or isinstance(found, str) else _validated(found, obj)
@@ -140,14 +172,13 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
             return _module(obj)
         if cls is types.CellType:
             return _cell(obj)
+        if cls is asyncio.Lock:
+            return make_lock, ()
         self.holds_code |= cls is types.CodeType
         if issubclass(cls, io.IOBase) and not issubclass(cls, io.StringIO | io.BytesIO):
             raise CannotGo("an open file belongs to its process")
         ask = self._asked(obj, cls)
-        try:
-            found = obj.__reduce_ex__(5) if ask is None else ask(obj)
-        except Exception as error:
-            raise CannotGo(str(error) or type(error).__name__) from error
+        found = obj.__reduce_ex__(5) if ask is None else ask(obj)
         if isinstance(found, str):
             module = _text(getattr(obj, "__module__", None)) or cls.__module__
             return found if _look_up(module, found) is obj and not self.anew else (by_name, (module, found))
@@ -211,7 +242,7 @@ def _source_of(cls: type) -> str | None:
     module = sys.modules.get(_text(getattr(cls, "__module__", None)))
     path = getattr(module, "__file__", None)
     if path is None and module is None:  # the module is gone, the functions of the class know its file
-        codes = (getattr(inspect.unwrap(each), "__code__", None) for each in vars(cls).values() if callable(each))
+        codes = (getattr(each, "__code__", None) for each in vars(cls).values())
         path = next((code.co_filename for code in codes if code is not None), None)
     return path
 
@@ -274,10 +305,7 @@ def _validated(found: Any, obj: Any) -> Reduction:
         raise CannotGo("its __reduce__ returns what pickle does not take")
     if getattr(make, "__name__", "") in ("__newobj__", "__newobj_ex__") and arguments[0] is not type(obj):
         raise CannotGo("its __reduce__ makes an object of another class")
-    try:
-        return make, arguments, state, _listed(items), _listed(pairs), setter
-    except Exception as error:
-        raise CannotGo(f"its items can't be gone through: {error}") from error
+    return make, arguments, state, _listed(items), _listed(pairs), setter
 
 
 def _listed(items: Iterable[Any] | None) -> list[Any] | None:

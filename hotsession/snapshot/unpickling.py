@@ -6,7 +6,7 @@ bytes that are read when the code allows it. Of a dict only the items are parked
 
 from __future__ import annotations
 
-import importlib
+import asyncio
 import io
 import pickle
 import sys
@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from hotsession.snapshot import inert
 from hotsession.snapshot.pickling import Heading
-
-_MAIN = ("__main__", "__mp_main__")
+from hotsession.snapshot.references import by_name
 
 
 class Parked(NamedTuple):
@@ -93,21 +92,20 @@ class _OtherPython(Exception):
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Look where Python code looks: C code does not see the modules of a load that is under way."""
-        found: Any = _main(module, name) if module in _MAIN else importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-        return found
+        found = by_name(module, name)
+        return _Unheld if found is asyncio.Lock else found
 
     def persistent_load(self, pid: Any) -> Any:
         """What stands in for a container was pickled as a persistent id, and is the container now."""
         return pid
 
 
-def _main(module: str, name: str) -> Any:
-    """The program's main module, which has another name in a process that multiprocessing has spawned."""
-    found = [sys.modules[each] for each in (module, *_MAIN) if each in sys.modules]
-    first = name.partition(".")[0]
-    return next((each for each in found if hasattr(each, first)), found[0])
+class _Unheld(asyncio.Lock):
+    """Becomes a lock that nobody holds: the task that held it ended with its process, and would never release it."""
+
+    def __setstate__(self, state: object) -> None:
+        self.__class__ = asyncio.Lock  # type: ignore[assignment]
+        self.__init__()  # type: ignore[misc]
 
 
 def _load(data: bytes) -> Any:
