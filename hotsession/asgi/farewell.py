@@ -23,7 +23,6 @@ logger = logging.getLogger("hotsession")
 
 Exchange = HTTPExchange | WebSocketConnection
 
-UNAWARE_SECONDS = 0.5  # in which the app of an ended stream has to notice: it listens, or sends
 PATIENCE_SECONDS = 10.0  # after which the log says what the restart still waits for
 _WHY = "the server is about to restart"
 
@@ -38,8 +37,6 @@ class Farewell:
     def __init__(self) -> None:
         self._open: dict[Exchange, tuple[Home, float]] = {}  # with the moment in which it began
         self._home: tuple[object, Home] | None = None  # the event loop that was met last
-        self._ending: set[Home] = set()  # where `_end` runs
-        self._cancelled: set[Exchange] = set()
         self._listens = False
         self.said = False
 
@@ -65,7 +62,7 @@ class Farewell:
             else:
                 await app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
-            if exchange not in self._cancelled or _is_cancelled_by_others(exchange):
+            if exchange.cancelled_by_others:
                 raise
         except Exception as error:
             if not exchange.finished:
@@ -85,20 +82,13 @@ class Farewell:
         else:
             exchange = HTTPExchange(scope, receive, send)
             exchange.last = self.said
-        home = self._here()
-        self._open[exchange] = home, time.monotonic()
-        if self.said:
-            self._end_at(home)
+        self._open[exchange] = self._here(), time.monotonic()
         return exchange
 
     def close(self, exchange: Exchange) -> None:
         """Forget a request or connection: its app is done."""
         exchange.release()
         self._open.pop(exchange, None)
-        if exchange in self._cancelled:
-            self._cancelled.discard(exchange)
-            if isinstance(exchange.task, asyncio.Task):
-                exchange.task.uncancel()
 
     def say(self) -> None:
         """End all event streams and WebSockets, and those that begin from now on; from any thread, or a signal handler.
@@ -108,31 +98,19 @@ class Farewell:
         if self.said:
             return
         self.said = True
-        found = tuple(self._open.values())
-        for home in {home for home, _ in found}:
-            self._end_at(home)
+        found = tuple(self._open.items())
+        for home in {home for _, (home, _) in found}:
+            home.start(lambda home=home: self._end(home))  # type: ignore[misc]
         if found:
             # Not `threading.Thread`: it takes a lock, and a signal handler may run while its own thread holds that.
             _thread.start_new_thread(self._name_who_stays, ())
 
-    def _end_at(self, home: Home) -> None:
-        if home not in self._ending and home.start(lambda: self._end(home)):
-            self._ending.add(home)
-
     async def _end(self, home: Home) -> None:
-        """End the streams of one event loop, and cancel those whose apps don't notice."""
-        unaware: list[Exchange] = []
-        while mine := [exchange for exchange, (where, _) in self._open.items() if where is home]:
-            for exchange in mine:
+        """End the streams of one event loop."""
+        for exchange, (where, _) in tuple(self._open.items()):
+            if where is home:
                 exchange.last = True
                 exchange.finish()
-            await anyio.sleep(UNAWARE_SECONDS)
-            for exchange in unaware:
-                if exchange in self._open and not exchange.told and exchange not in self._cancelled:
-                    self._cancelled.add(exchange)
-                    exchange.cancel()
-            unaware = [exchange for exchange in mine if exchange.finished]
-        self._ending.discard(home)
 
     def _here(self) -> Home:
         """The event loop that runs; looked for at every request, and in little time."""
@@ -151,8 +129,3 @@ class Farewell:
         for exchange, (_, began) in tuple(self._open.items()):
             what, told = exchange.describe(), " and was told to end" if exchange.finished else ""
             logger.warning("The restart waits for %s, which began %.0f s ago%s.", what, now - began, told)
-
-
-def _is_cancelled_by_others(exchange: Exchange) -> bool:
-    """Whether more than we have cancelled the task: the server does not want to wait any longer."""
-    return not isinstance(exchange.task, asyncio.Task) or exchange.task.cancelling() > 1

@@ -199,7 +199,7 @@ async def test_a_websocket() -> None:
 
 
 async def test_a_websocket_is_ended() -> None:
-    """Its client gets 1012, Service Restart, and its app a disconnect with it; what it says later is dropped."""
+    """Its client gets 1012, Service Restart, and its app a disconnect with it; what others say to it is dropped."""
     served = Served(echo, kind="websocket")
     await served.client.next()
     served.work.finish()

@@ -1,0 +1,196 @@
+"""What one request or connection is to who may have to end it: its app sees the client leave, then it is cancelled.
+
+Knows no kind of message but those that it is given. Works on asyncio and trio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import anyio
+from starlette.types import Message, Receive, Scope, Send
+
+from hotsession.asgi.inbox import Inbox
+
+if TYPE_CHECKING:
+    from hotsession.asgi.trio_inbox import TrioInbox
+
+logger = logging.getLogger("hotsession")
+
+REASON = "the server's code was reloaded"
+# What a client has to take the last message, and then an app to notice that its client is gone. About as long as
+# uvicorn needs anyway to see that it is to end and that its connections have ended (0.1 s each).
+SECONDS = 0.25
+
+
+class StreamEnded(OSError):
+    """An app sent more to a client that was told the end: what servers raise when the client has left."""
+
+
+class Cancellable(Protocol):
+    """What an app runs in: a task of asyncio's, or a scope of trio's."""
+
+    def cancel(self) -> object:
+        """Let it end."""
+
+
+class Work:
+    """One request or connection.
+
+    Args:
+        scope: the ASGI scope.
+        receive: the server's.
+        send: the server's.
+
+    Attributes:
+        cancelled: whether it was cancelled, because its app did not notice that it was ended.
+        finished: whether it was told to end.
+        task: what the app runs in.
+    """
+
+    __slots__ = (
+        "_inbox",
+        "_left",
+        "_receive",
+        "_released",
+        "_scope",
+        "_send",
+        "_told",
+        "cancelled",
+        "finished",
+        "task",
+    )
+
+    gone: ClassVar[Message]
+    """What tells the app that its client has left."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.cancelled = False
+        self.finished = False
+        try:
+            self.task: Cancellable | None = asyncio.current_task()
+        except RuntimeError:  # on trio tasks can't be cancelled: who wants to puts a scope here
+            self.task = None
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._inbox: Inbox | TrioInbox | None = None
+        self._left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
+        self._released = False
+        self._told = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.describe()}>"
+
+    def describe(self) -> str:
+        """What the log calls it."""
+        return str(self._scope["path"])
+
+    @property
+    def told(self) -> bool:
+        """Whether its app has learned that it was ended."""
+        return self._told or (self._inbox is not None and self._inbox.told)
+
+    @property
+    def cancelled_by_others(self) -> bool:
+        """Whether a cancellation that leaves the app is not, or not only, ours."""
+        return not self.cancelled or (isinstance(self.task, asyncio.Task) and self.task.cancelling() > 1)
+
+    def cancel(self) -> None:
+        """Cancel the task that runs the app."""
+        if self.task is not None:
+            self.cancelled = True
+            self.task.cancel()
+
+    def release(self) -> None:
+        """Let go of the server: the app is done."""
+        self._released = True
+        if self._inbox is not None:
+            self._inbox.close()
+        if self.cancelled and isinstance(self.task, asyncio.Task):
+            self.task.uncancel()
+
+    def _next(self) -> Awaitable[Message]:
+        """The client's next message; a wait for it ends when the work is ended."""
+        if self._inbox is None:
+            self._inbox = _inbox(self._receive, {**self.gone})
+            if self._left is not None and self._left.is_set():
+                self._inbox.end()
+        return self._inbox.next()
+
+    async def _refuse_to_send(self) -> None:
+        """Tell the app that its client is gone, as servers do; not before it is."""
+        if self._left is not None:
+            await self._left.wait()
+        if self._is_someone_else():
+            return
+        self._told = True
+        raise StreamEnded(REASON)
+
+    def _is_someone_else(self) -> bool:
+        """Whether another than the app that answers here is sending."""
+        return False
+
+    def _end_with(self, last: Message | None) -> None:
+        """Let the client have this message as the last one, and the app see it leave then."""
+        self.finished = True
+        self._left = anyio.Event()
+        if last is None:
+            self._leave()
+        else:
+            in_background(lambda: self._say(last))
+        in_background(self._see_to_it)
+
+    async def _say(self, last: Message) -> None:
+        """Granian cuts the connection when the app returns, so the message has to be with the server before."""
+        await self._send(last)
+        self._leave()
+
+    async def _see_to_it(self) -> None:
+        """Wait for no client that takes nothing, and for no app that neither listens nor sends."""
+        await anyio.sleep(SECONDS)
+        self._leave()
+        await anyio.sleep(SECONDS)
+        if not self.told and not self._released:
+            self.cancel()
+
+    def _leave(self) -> None:
+        if self._left is not None:
+            self._left.set()
+        if self._inbox is not None:
+            self._inbox.end()
+
+
+def _inbox(receive: Receive, gone: Message) -> Inbox | TrioInbox:
+    try:
+        return Inbox(receive, gone)
+    except RuntimeError:  # no loop of asyncio's runs
+        from hotsession.asgi.trio_inbox import TrioInbox
+
+        return TrioInbox(receive, gone)
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+def in_background(function: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine function without waiting for it."""
+
+    async def run() -> None:
+        try:
+            await function()
+        except Exception as error:  # noqa: BLE001  servers differ in what they raise
+            logger.debug("A client had left before it could be told the end: %r", error)
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        sys.modules["trio"].lowlevel.spawn_system_task(run)
+    else:
+        task = loop.create_task(run())
+        _background.add(task)  # the loop itself holds its tasks only weakly
+        task.add_done_callback(_background.discard)
