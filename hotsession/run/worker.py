@@ -106,6 +106,8 @@ class Worker:
             await self._host.load_again()
         self._serving = True
         await self._server.serve(sockets=[self._listener])
+        if self._carrier is not None:
+            self._carrier.close()
 
     def _now_serving(self) -> None:
         self._channel.send("serving")

@@ -85,7 +85,7 @@ class Carrier:
     def arrivals(self) -> str:
         """What there is in the snapshot, in words; empty when there is nothing."""
         counts = {name: count for name, count in self.records.counts().items() if count}
-        sessions = [f"{count} of the sessions {name!r}" for name, count in counts.items()]
+        sessions = [f"{count} session{'s' * (count > 1)} of {name!r}" for name, count in counts.items()]
         return ", ".join((*sessions, *map(repr, self.values.names())))
 
     # where it runs
@@ -226,8 +226,12 @@ class Carrier:
         self._ending = True
         if self._home is None or not self._home.start(self._end_in_loop):
             thread = threading.Thread(target=self._end, name="hotsession-last-words", daemon=True)
-            thread.start()
-            thread.join(LAST_WORDS)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter ends, so nobody was interrupted
+                self._end()
+            else:
+                thread.join(LAST_WORDS)
 
 
 def _carried_entries() -> dict[str, Any]:
@@ -249,7 +253,7 @@ def _open() -> Carrier | None:
     if not decision.on or decision.server is None or _is_test():
         if decision.tell:
             be_heard()
-            logger.info("Nothing is carried over a restart: %s", decision.why)
+            logger.info("%s", decision.why)
         return None
     be_heard()
     try:
@@ -265,10 +269,10 @@ def _open() -> Carrier | None:
     at_end = (lambda: None) if place.lasting else partial(remove_when_ended, decision.server, place.directory)
     registry.object("place of the snapshot", lambda: place)  # open as long as this process lives
     found = Carrier(store, at_end)
-    if store.previous is None:
-        logger.info("What is kept is carried over restarts: %s (HOTSESSION=off turns that off)", decision.why)
+    if store.number == 1:
+        logger.info("%s (HOTSESSION=off turns that off)", decision.why)
     else:
-        killed = "" if store.previous == "tidy" else " (it was killed)"
+        killed = " (it was killed)" if store.previous == "abrupt" else ""
         logger.info("Carried over from the process before%s: %s", killed, found.arrivals() or "nothing was kept")
     return found
 
