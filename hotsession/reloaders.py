@@ -143,7 +143,7 @@ def _as_server(kind: str, above: Sequence[Process]) -> DevServer | None:
 
 def _command(process: Process) -> Sequence[str]:
     """Its command; gunicorn may have put a title in its place, and forks."""
-    return sys.orig_argv if "".join(process.command[:1]).startswith("gunicorn: master") else process.command
+    return sys.orig_argv if " ".join(process.command).startswith("gunicorn: master") else process.command
 
 
 def _lacks_changes(pid: int) -> bool:

@@ -16,6 +16,8 @@ from hotsession.reloaders import DevServer, ReloaderUnknown, dev_server, is_relo
 
 SWITCH = "HOTSESSION"
 STATE = "HOTSESSION_STATE"
+_SURVIVES = "Kept state survives restarts by"
+_LOST = "Kept state does not survive a restart"
 _DECIDES = f"{SWITCH}=on or {SWITCH}=off decides"
 
 
@@ -63,18 +65,18 @@ def decide(
             f"{SWITCH}={environ[SWITCH]} is neither on nor off: set it to one of them, or unset it"
         )
     if switch == "off":
-        return Decision(on=False, why=f"{SWITCH}=off")
+        return Decision(on=False, why=f"{_LOST}: {SWITCH}=off")
     lasting = lasting_place(environ)
     try:
         server = find()
     except ReloaderUnknown as error:
         if error.for_now:
-            return Decision(on=False, why=str(error), final=False)
+            return Decision(on=False, why=f"{_LOST}: {error}", final=False)
         return _forced(lasting) if switch else _unknown(error)
     if server is not None:
-        return Decision(on=True, why=f"{server} restarts this process", server=server, lasting=lasting)
+        return Decision(on=True, why=f"{_SURVIVES} {server}", server=server, lasting=lasting)
     if is_reloader():
-        return Decision(on=False, why="this process is the reloader, not what it restarts")
+        return Decision(on=False, why=f"{_LOST}: this process is the reloader itself")
     return _forced(lasting) if switch else _none(lasting)
 
 
@@ -88,17 +90,16 @@ def _forced(lasting: Path | None) -> Decision:
     """On because people say so: whatever started this process has to do as the dev server."""
     pid = parent_pid() or os.getpid()  # the first process of a container has none above it
     server = DevServer("the process above", pid, process_started(pid) or UNKNOWN)
-    return Decision(on=True, why=f"{SWITCH}=on", server=server, lasting=lasting)
+    return Decision(on=True, why=f"{_SURVIVES} {server}, as {SWITCH}=on says", server=server, lasting=lasting)
 
 
 def _unknown(error: ReloaderUnknown) -> Decision:
-    return Decision(
-        on=False, why=f"it can't be told whether a reloader restarts this process, {error}: {_DECIDES}", tell=True
-    )
+    why = f"{_LOST}, as it can't be told whether a reloader restarts this process ({error}): {_DECIDES}"
+    return Decision(on=False, why=why, tell=True)
 
 
 def _none(lasting: Path | None) -> Decision:
-    why = "no reloader restarts this process"
+    why = f"{_LOST}: no reloader restarts this process"
     if lasting is None:
         return Decision(on=False, why=why)
-    return Decision(on=False, why=f"{STATE} is set, but {why}: {_DECIDES}", tell=True)
+    return Decision(on=False, why=f"{why}, so that {STATE} is not used: {_DECIDES}", tell=True)

@@ -45,18 +45,15 @@ def remove_when_ended(server: DevServer, directory: Path) -> None:
 
 
 def remove(directory: str | Path) -> None:
-    """Remove a place and what was moved aside beside it, as far as that can be done."""
+    """Remove a place, as far as that can be done, and the directory that it is in when no other is left in there."""
     import contextlib
     import shutil
     from pathlib import Path
 
     place = Path(directory)
-    for path in (place, *place.parent.glob(f"{place.name}.*")):
-        away = place.with_name(f"{REMOVED}{os.getpid()}-{path.name.removeprefix(REMOVED)}")
-        try:
-            path.rename(away)  # at one blow: nobody finds half of it
-        except OSError:  # it is not there, or somebody else removes it
-            continue
+    away = place.with_name(f"{REMOVED}{os.getpid()}-{place.name.removeprefix(REMOVED)}")
+    with contextlib.suppress(OSError):  # it is not there, or somebody else removes it
+        place.rename(away)  # at one blow: nobody finds half of it
         shutil.rmtree(away, ignore_errors=True)
     with contextlib.suppress(OSError):  # others are in there
         place.parent.rmdir()

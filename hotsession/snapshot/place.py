@@ -30,7 +30,7 @@ _LEAST_FREE = 64 * 2**20
 _STRANGERS_KEEP = 24 * 3600.0  # seconds that a place is left alone of which can't be told whose it is
 _TRIES = 5
 _OWNER = "owner.json"  # for people who look what it is
-_NAME = re.compile(r"(\d+)-(\w+)-([0-9a-f]{12})(\.|$)")
+_NAME = re.compile(r"(\d+)-(\w+)-([0-9a-f]{12})$")
 
 logger = logging.getLogger("hotsession")
 
