@@ -11,8 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -33,6 +36,7 @@ else:
 MAP_SIZE = 16 << 30  # bytes of address space, not of memory
 _SMALLEST_MAP = 64 << 20
 _SPARE = 4  # read transactions that are kept for the next reader
+_PATIENCE = 5.0  # seconds that a growing map waits for readers, which take microseconds
 _READERS = 126  # LMDB's own number
 _LOCK_BYTES = 16384  # more than its lock file takes with so many
 _DAMAGED = (
@@ -63,10 +67,13 @@ class Environment:
     def __init__(self, directory: Path, *, map_size: int = MAP_SIZE) -> None:
         self.directory = directory
         self.data = directory / DATA
-        self._growing = threading.Lock()
+        self._growth = threading.Condition()
+        self._is_growing = False
+        self._readers: list[None] = []  # one for each thread that looks into the map now, which must not be moved then
         self.postponed: deque[Callable[[], object]] = deque()
         _reserve_locks(directory / LOCKS)
         self._engine, self._map_size = _opened(directory, map_size)
+        self._grown_at = -inf
         self.begin: Callable[..., Transaction] = self._engine.begin
         self._engine.reader_check()  # a killed reader would hold on to pages for ever
         _open.add(self)
@@ -103,11 +110,19 @@ class Environment:
     def seen(self, work: Callable[[Transaction], Result]) -> Result:
         """The result of `work` in one read transaction, in which values are memory views."""
         while True:
+            if self._is_growing:
+                self._wait_for_growth()
+            self._readers.append(None)
             try:
                 with self.begin(None, None, False, True) as transaction:
                     return work(transaction)
             except EngineError as error:
-                self.mend(error)
+                failure = error
+            finally:
+                self._readers.pop()
+                if self._is_growing:
+                    self._wake()
+            self.mend(failure)
 
     def mend(self, error: EngineError, again: Callable[[], object] | None = None) -> bool:
         """What to do after an error: True to try again at once, False if `again` is done after what runs now.
@@ -125,9 +140,9 @@ class Environment:
         if isinstance(error, lmdb.MapFullError | lmdb.MapResizedError):
             self._grow(adopt=isinstance(error, lmdb.MapResizedError))
             return True
-        if self._growing.locked():  # another thread is moving the map: what runs beside it fails and may come again
-            with self._growing:
-                return True
+        if self._is_growing or (time.monotonic() < self._grown_at + _PATIENCE and code in (0, errno.EINVAL)):
+            self._wait_for_growth()  # another thread moved the map: what runs beside that fails, and may come again
+            return True
         failure = _translated(error, self.directory)
         if isinstance(failure, SnapshotDamaged):
             condemn(self.data, str(error))
@@ -159,23 +174,47 @@ class Environment:
     def _forked(self) -> None:
         """This process is the child of one that has it open: locks and map belong to the parent."""
         self._leave("belongs to the parent of this process, a forked child can't use it")
-        self._growing = threading.Lock()  # another thread of the parent may have held it
+        self._growth = threading.Condition()  # another thread of the parent may have held it
         self.postponed.clear()
         _strangers.append(self._engine)  # closing it here would close it under the parent's transactions
 
     def _grow(self, *, adopt: bool) -> None:
-        with self._growing:
+        """Take twice the address space, or as much as another process took."""
+        with self._growth:
             size = self._engine.info()["map_size"]
             if not adopt and size > self._map_size:
                 self._map_size = size  # another thread was faster
                 return
+            self._is_growing = True
             try:
-                self._engine.set_mapsize(0 if adopt else size * 2)
+                if not self._growth.wait_for(lambda: not self._readers, _PATIENCE):
+                    raise SnapshotUnusable(f"the map of {self.data} can't be moved: a reader does not end")
+                self._move_map(0 if adopt else size * 2)
+                self._map_size = self._engine.info()["map_size"]
+            finally:
+                self._is_growing = False
+                self._grown_at = time.monotonic()
+                self._growth.notify_all()
+
+    def _move_map(self, size: int) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._engine.set_mapsize(size)
+                return
             except EngineError as error:
-                raise SnapshotFull(
-                    f"the snapshot in {self.directory} can't grow beyond {size >> 20} MB: {error}"
-                ) from error
-            self._map_size = self._engine.info()["map_size"]
+                if error.code or time.monotonic() > deadline:
+                    raise SnapshotFull(f"the snapshot in {self.directory} can't grow any more: {error}") from error
+            with suppress(EngineError):
+                self._engine.begin(write=True).abort()  # waits for the end of the writer that was in the way
+
+    def _wait_for_growth(self) -> None:
+        with self._growth:
+            self._growth.wait_for(lambda: not self._is_growing, _PATIENCE)
+
+    def _wake(self) -> None:
+        with self._growth:
+            self._growth.notify_all()
 
 
 _open: WeakSet[Environment] = WeakSet()
