@@ -17,7 +17,7 @@ from hotsession.fingerprint import fingerprint
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.manager import Reuse, SessionManager
 from hotsession.registry import registry
-from hotsession.snapshot.carrier import carrier
+from hotsession.snapshot.opening import carrier
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 

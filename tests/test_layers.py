@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent / "hotsession"
 
 LAYERS = [
     # what knows nothing of ours, or errors and events alone
-    "errors events registry hooks loops logs fingerprint injection ownership private_dir processes reloaders signals",
+    "errors events registry hooks loops logs fingerprint injection ownership private_dir processes commands spawned "
+    "reloaders signals",
     # the rules of a session's life, the contract of storages, the storages
     "lifecycle storages",
     # what a process restart carries over
@@ -54,7 +55,7 @@ FORBIDDEN = [
 ]
 
 # Each library has one place that knows it.
-USERS = {"watchfiles": {"reload.watch"}, "inotify_simple": {"reload.doorbell"}, "lmdb": {"snapshot.environment"}}
+USERS = {"watchfiles": {"reload.watch"}, "inotify_simple": {"reload.doorbell"}, "lmdb": {"snapshot.environment", "snapshot.probe"}}
 
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from starlette.types import Receive, Scope, Send
 
@@ -29,8 +29,11 @@ from hotsession.reload.apply import Reloader
 from hotsession.reload.generation import Generation
 from hotsession.reload.load import Reset
 from hotsession.reload.watch import FileFilter, Watcher
-from hotsession.snapshot.carrier import Carrier, carrier
+from hotsession.snapshot.opening import carrier
 from hotsession.target import Target
+
+if TYPE_CHECKING:
+    from hotsession.snapshot.carrier import Carrier
 
 logger = logging.getLogger("hotsession")
 

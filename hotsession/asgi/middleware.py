@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.cookies import SessionCookie
-from hotsession.asgi.under_reloader import UnderReloader, under_reloader
 from hotsession.asgi.visit import BrowserVisit
 from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.token import Signer, hash_token
 from hotsession.registry import registry
+from hotsession.snapshot.opening import carrier
 from hotsession.storages.base import Storage
+
+if TYPE_CHECKING:
+    from hotsession.asgi.under_reloader import UnderReloader
 
 BROWSERS = f"{SESSIONS}default"
 
@@ -85,7 +88,7 @@ class HotSessionMiddleware:
                 await self._serve(manager, scope, receive, send)
             else:
                 await self._reloader.run(partial(self._serve, manager), scope, receive, send)
-        elif scope["type"] == "lifespan" and (reloader := under_reloader()) is not None:
+        elif scope["type"] == "lifespan" and (reloader := _surroundings()) is not None:
             await reloader.live(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -121,6 +124,15 @@ class HotSessionMiddleware:
         if entry is None or entry is not self._entry:
             sessions(storage=self._storage)
             self._entry = entry = registry.find(BROWSERS)
-            self._reloader = under_reloader()
+            self._reloader = _surroundings()
         manager: SessionManager = entry.value
         return manager
+
+
+def _surroundings() -> UnderReloader | None:
+    """What is put around the app under a reloader; in production it is not even imported."""
+    if carrier() is None:
+        return None
+    from hotsession.asgi.under_reloader import under_reloader
+
+    return under_reloader()

@@ -7,6 +7,7 @@ written in time. Where a host of ours serves the app it does both itself.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +15,10 @@ from hotsession.asgi.farewell import Farewell
 from hotsession.asgi.witness import run_witnessed
 from hotsession.registry import registry
 from hotsession.snapshot import touches
-from hotsession.snapshot.carrier import Carrier, carrier
+from hotsession.snapshot.opening import carrier
+
+if TYPE_CHECKING:
+    from hotsession.snapshot.carrier import Carrier
 
 
 def under_reloader() -> UnderReloader | None:

@@ -7,11 +7,14 @@ snapshot: under a reloader. Knows the carrier, not what it carries.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotsession.snapshot import touches
-from hotsession.snapshot.carrier import Carrier
+
+if TYPE_CHECKING:
+    from hotsession.snapshot.carrier import Carrier
 
 # Messages that hand the rest of the body to the server.
 _WHOLE_BODIES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})

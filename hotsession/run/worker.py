@@ -31,7 +31,7 @@ from hotsession.run.channel import CHANNEL, Message, WorkerChannel
 from hotsession.run.keyboard import Keyboard
 from hotsession.run.options import RunOptions, run_options
 from hotsession.run.server import SIGNALS, WorkerServer
-from hotsession.snapshot.carrier import carrier
+from hotsession.snapshot.opening import carrier
 from hotsession.target import Target
 
 ORPHAN_TIMEOUT = 3.0  # seconds that a worker whose parent is gone has to end by itself
