@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hotsession.reloaders import DevServer
 
-LOCK = "janitor"  # held by the process that waits, so that there is one
+OWNER = "owner.json"  # whose the place is, for people; locked by the process that waits, so that there is one
 REMOVED = ".removed-"  # what the name of a place begins with while it is being removed
 _PAUSE = 5.0  # seconds between looks, where one has to look
 _NEEDED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH")  # what an interpreter may not start without
@@ -30,6 +30,8 @@ def remove_when_ended(server: DevServer, directory: Path) -> None:
 
     To be called when this process ends in good order, never for a place that is to last.
     """
+    import logging
+
     from hotsession.processes import process_started
     from hotsession.reloaders import RUN
 
@@ -39,6 +41,8 @@ def remove_when_ended(server: DevServer, directory: Path) -> None:
             remove(directory)
         elif server.kind != RUN:  # our own parent does it itself
             _leave_behind(server.pid, descriptor, directory)
+    except OSError as error:  # the next dev server removes it
+        logging.getLogger("hotsession").debug("Nobody waits to remove %s: %s", directory, error)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -63,7 +67,7 @@ def _leave_behind(pid: int, descriptor: int, directory: Path) -> None:
     """Start the process that waits, unless there is one."""
     import subprocess
 
-    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(directory / OWNER, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process = subprocess.Popen(  # noqa: S603 - this file

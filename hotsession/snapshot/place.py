@@ -21,7 +21,7 @@ from pathlib import Path
 from hotsession.private_dir import distrust
 from hotsession.processes import boot, pid_namespace, process_started
 from hotsession.reloaders import DevServer
-from hotsession.snapshot.janitor import LOCK, REMOVED, remove
+from hotsession.snapshot.janitor import OWNER, REMOVED, remove
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked before it is trusted
 _MOUNTS = Path("/proc/self/mounts")
@@ -29,7 +29,6 @@ _LEAST_TOTAL = 256 * 2**20  # bytes; Docker gives 64 MB, which a few thousand se
 _LEAST_FREE = 64 * 2**20
 _STRANGERS_KEEP = 24 * 3600.0  # seconds that a place is left alone of which can't be told whose it is
 _TRIES = 5
-_OWNER = "owner.json"  # for people who look what it is
 _NAME = re.compile(r"(\d+)-(\w+)-([0-9a-f]{12})$")
 
 logger = logging.getLogger("hotsession")
@@ -155,9 +154,12 @@ def _new(base: Path, name: str, server: DevServer) -> Path:
             break
         except FileNotFoundError:  # removed in between by somebody who found it empty
             continue
-    owner = base / name / _OWNER
-    owner.write_text(json.dumps({**asdict(server), "directory": os.getcwd()}))  # noqa: PTH109 - a string is wanted
-    owner.chmod(0o600)
+    words = {**asdict(server), "directory": os.getcwd()}  # noqa: PTH109 - as people see it
+    try:
+        (base / name / OWNER).write_text(json.dumps(words))
+    except OSError:  # there is no room, so the next worker must not come here
+        remove(base / name)
+        raise
     return base / name
 
 
@@ -207,7 +209,7 @@ def _is_dead(path: Path) -> bool:
         newest = max(each.stat().st_mtime for each in (path, *path.iterdir()))
     except OSError:  # somebody else removes it
         return False
-    return time.time() - newest > _STRANGERS_KEEP and not any(map(_is_locked, (path, path / LOCK)))
+    return time.time() - newest > _STRANGERS_KEEP and not any(map(_is_locked, (path, path / OWNER)))
 
 
 def _is_locked(path: Path) -> bool:
