@@ -123,13 +123,15 @@ def _carefully(value: Any, deadline: float | None, is_own: IsOwn, last: bool) ->
         reducer.dump(value)
     except TooSlow:
         raise
-    except Exception:  # noqa: BLE001 - objects may raise anything; the survey finds out who, and reports it
-        return _without_what_cannot_go(value, deadline, is_own, last)
+    except Exception as error:  # noqa: BLE001 - objects may raise anything; the survey finds out who, and reports it
+        depths = iter(_DEPTHS[isinstance(error, RecursionError) :])
+        return _without_what_cannot_go(value, deadline, is_own, depths, last)
     return Pickled(bytes(Heading(reducer.holds_code, stand_ins=False)) + file.content(), (), True)
 
 
-def _without_what_cannot_go(value: Any, deadline: float | None, is_own: IsOwn, last: bool) -> Pickled:
-    depths = iter(_DEPTHS)
+def _without_what_cannot_go(
+    value: Any, deadline: float | None, is_own: IsOwn, depths: Iterator[int], last: bool
+) -> Pickled:
     deepest = next(depths)
     condemned: dict[int, str] = {}
     for _ in range(_ROUNDS):
@@ -189,7 +191,7 @@ class _Dump(Reducer):
     def reducer_override(self, obj: Any) -> Any:
         self.last = obj
         known = self.reductions.get(id(obj))
-        return for_pickle(self.reduce(obj) if known is None else known)
+        return for_pickle(self.ask(obj) if known is None else known)
 
 
 class _DumpWithStandIns(_Dump):

@@ -18,7 +18,8 @@ import types
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from hotsession.snapshot.references import Reduction, fill_slots
+from hotsession.snapshot.makers import fill_slots
+from hotsession.snapshot.references import Reduction
 
 ATOMS = frozenset({type(None), bool, int, float, str, bytes, bytearray})  # pickle asks nobody about them
 PLAIN = frozenset(
@@ -132,20 +133,27 @@ def attribute(slot: Slot) -> Slot:
     return slot._replace(step=("", key) if key in _STATE_DICTS or isinstance(key, int) else (".", key))
 
 
-def places_of_reduction(value: Any, reduction: Reduction, *, owned: bool) -> Iterator[Slot]:
+def places_of_reduction(value: Any, reduction: Reduction, *, owned: bool) -> Iterator[tuple[int, Slot]]:
     """The places in any other object, in the order of its reduction. Those of an owned one can lose what is in them."""
     make, arguments, state, items, pairs, setter = reduction
     loses = owned or type(value) in PLAIN
-    yield Slot("", (make,), False, (False,))
+    yield 0, Slot("", (make,), False, (False,))
     for number, argument in enumerate(arguments):
-        named = owned and isinstance(value, tuple) and number > 0
-        yield Slot(_field(value, number) if named else "", (argument,), named, (named,))
-    yield Slot("", (state,), False, (loses,))
-    yield Slot("", (setter,), False, (False,))
+        if not settled(argument):
+            named = owned and isinstance(value, tuple) and number > 0
+            yield number + 1, Slot(_field(value, number) if named else "", (argument,), named, (named,))
+    after = len(arguments) + 1
+    if not settled(state):
+        yield after, Slot("", (state,), False, (loses,))
+    if setter is not None:
+        yield after + 1, Slot("", (setter,), False, (False,))
     for number, item in enumerate(items or ()):
-        yield Slot(("[]", number), (item,), loses, (loses,))
-    for key, item in pairs or ():
-        yield Slot(("[]", key), (key, item), loses, (False, loses))
+        if not settled(item):
+            yield after + 2 + number, Slot(("[]", number), (item,), loses, (loses,))
+    after += 2 + len(items or ())
+    for number, (key, item) in enumerate(pairs or ()):
+        if not settled(item) or not settled(key):
+            yield after + number, Slot(("[]", key), (key, item), loses, (False, loses))
 
 
 def _field(value: Any, number: int) -> tuple[str, Any]:

@@ -21,65 +21,17 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from hotsession.ownership import Ownership
 from hotsession.registry import registry
+from hotsession.snapshot.makers import by_name, fill_cell, fill_function, make_cell, make_function, make_lock
 
 Reduction = tuple[Any, ...]
 IsOwn = Callable[[str], bool]
 
 _MISSING = object()
 _RACES = ("changed size during iteration", "changed during iteration", "mutated during iteration")
-_MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 
 
 class CannotGo(Exception):
     """This object can't be pickled, for the reason it was made with."""
-
-
-def by_name(module: str, name: str) -> Any:
-    """The class or function that a module now has under a dotted name."""
-    found: Any = _main(name) if module in _MAIN else importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _main(name: str) -> types.ModuleType:
-    """The program's main module. A process that multiprocessing has spawned has it under another name."""
-    mains = [sys.modules[each] for each in _MAIN if each in sys.modules]
-    return next((each for each in mains if hasattr(each, name.partition(".")[0])), mains[0])
-
-
-def make_function(code: types.CodeType, module: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
-    """A function of its own code that looks up its globals in the module as it is now."""
-    known = _main("__name__") if module in _MAIN else importlib.import_module(module)
-    return types.FunctionType(code, known.__dict__, code.co_name, None, closure)
-
-
-def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
-    """Give a function from `make_function` its defaults and attributes."""
-    function.__dict__.update(state.pop("__dict__"))
-    for name, value in state.items():
-        setattr(function, name, value)
-
-
-def make_lock() -> asyncio.Lock:
-    """A lock that nobody holds: no task of the process that reads it does."""
-    return asyncio.Lock()
-
-
-def make_cell() -> types.CellType:
-    """An empty cell of a closure."""
-    return types.CellType()
-
-
-def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
-    """Give a cell its contents, which may refer to the function that the cell belongs to."""
-    (cell.cell_contents,) = state
-
-
-def fill_slots(instance: object, state: dict[str, Any]) -> None:
-    """Set attributes past a `__setattr__` or `__setstate__` of the class."""
-    for name, value in state.items():
-        object.__setattr__(instance, name, value)
 
 
 def for_pickle(reduction: Any) -> Any:
@@ -137,19 +89,17 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         """What pickle asks for every object but the plain built-in ones."""
-        return for_pickle(self.reduce(obj))
+        return for_pickle(self.ask(obj))
 
     def reduce(self, obj: Any) -> Any:
-        """The tuple that describes how to make the object; a string or NotImplemented for what pickle finds by name.
-
-        It is one of six, with lists of items and pairs that can be gone through more than once.
+        """As `ask`, with one error for whatever an object may raise.
 
         Raises:
             CannotGo: it can't be pickled.
             RuntimeError: another thread changes it at this moment.
         """
         try:
-            return self._reduced(obj)
+            return self.ask(obj)
         except CannotGo:
             raise
         except Exception as error:
@@ -157,7 +107,14 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
                 raise
             raise CannotGo(str(error) or type(error).__name__) from error
 
-    def _reduced(self, obj: Any) -> Any:
+    def ask(self, obj: Any) -> Any:
+        """The tuple that describes how to make the object; a string or NotImplemented for what pickle finds by name.
+
+        It is one of six, with lists of items and pairs that can be gone through more than once.
+
+        Raises:
+            Exception: whatever the object raises when it is asked.
+        """
         cls = type(obj)  # isinstance() would ask a proxy for the class of what it stands for
         found = self._code(obj) if issubclass(cls, type | types.FunctionType) else self._instance(obj, cls)
         return found if found is NotImplemented or isinstance(found, str) else _validated(found, obj)
@@ -177,14 +134,14 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         self.holds_code |= cls is types.CodeType
         if issubclass(cls, io.IOBase) and not issubclass(cls, io.StringIO | io.BytesIO):
             raise CannotGo("an open file belongs to its process")
-        ask = self._asked(obj, cls)
-        found = obj.__reduce_ex__(5) if ask is None else ask(obj)
+        registered = self._registered(obj, cls)
+        found = obj.__reduce_ex__(5) if registered is None else registered(obj)
         if isinstance(found, str):
             module = _text(getattr(obj, "__module__", None)) or cls.__module__
             return found if _look_up(module, found) is obj and not self.anew else (by_name, (module, found))
         return found
 
-    def _asked(self, obj: Any, cls: type) -> Callable[[Any], Any] | None:
+    def _registered(self, obj: Any, cls: type) -> Callable[[Any], Any] | None:
         """The function that is registered for the class, if it is asked instead of the object itself."""
         if cls is types.MethodType and _finds_itself(obj):
             return None

@@ -68,7 +68,8 @@ class Survey:
         self.condemned = condemned or {}
         self.parts: dict[int, Part] = {}
         self._untold: list[Part] = []  # parts that can't go, or lose something, whose users do not know yet
-        self.states: set[int] = set()  # ids of what holds attributes: their keys are written as such
+        self._by_name: set[int] = set()  # ids of classes and functions that go; most are met often
+        self._states: set[int] = set()  # ids of what holds attributes: their keys are written as such
         self.root = self._go_through(value)
         while self._untold:
             self._tell_users(self._untold.pop())
@@ -95,11 +96,10 @@ class Survey:
                 stack.append((each, self._inside(each)))
         return root
 
-    @staticmethod
-    def _inside(part: Part) -> Iterator[tuple[int, Any, bool]]:
+    def _inside(self, part: Part) -> Iterator[tuple[int, Any, bool]]:
         for number, slot in part.slots.items():
             for value, may_shrink in zip(slot.values, slot.may_shrink, strict=True):
-                if not settled(value):
+                if id(value) not in self._by_name and not settled(value):
                     yield number, value, may_shrink
 
     def _part(self, value: Any) -> Part:
@@ -111,7 +111,7 @@ class Survey:
         elif type(value) in CONTAINERS:
             part.content = list(value.items() if type(value) is dict else value)
             part.slots = dict(places(type(value), part.content))
-            if id(value) in self.states:
+            if id(value) in self._states:
                 part.slots = {number: attribute(slot) for number, slot in part.slots.items()}
         elif not settled(value):
             self._ask(part)
@@ -125,12 +125,14 @@ class Survey:
         except CannotGo as error:
             part.why = str(error)
         else:
-            if isinstance(found, tuple):
+            if found is NotImplemented:
+                self._by_name.add(id(part.value))
+            elif isinstance(found, tuple):
                 cls = type(part.value)
                 owned = not issubclass(cls, type | types.FunctionType | types.CellType) and self.reducer.owns(cls)
                 part.reduction = with_named_state(part.value, found) if owned else found
-                part.slots = dict(enumerate(places_of_reduction(part.value, part.reduction, owned=owned)))
-                self.states.update(map(id, states(part.reduction[2])))
+                part.slots = dict(places_of_reduction(part.value, part.reduction, owned=owned))
+                self._states.update(map(id, states(part.reduction[2])))
 
     # who goes without whom
 

@@ -13,8 +13,8 @@ import sys
 from typing import Any, NamedTuple
 
 from hotsession.snapshot import inert
+from hotsession.snapshot.makers import by_name
 from hotsession.snapshot.pickling import Heading
-from hotsession.snapshot.references import by_name
 
 
 class Parked(NamedTuple):

@@ -1,0 +1,59 @@
+"""What the pickles of `references` name to have things made. The names are in stored bytes: they stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import types
+from typing import Any
+
+_MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
+
+
+def by_name(module: str, name: str) -> Any:
+    """The class or function that a module now has under a dotted name."""
+    found: Any = _main(name) if module in _MAIN else importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _main(name: str) -> types.ModuleType:
+    """The program's main module. A process that multiprocessing has spawned has it under another name."""
+    mains = [sys.modules[each] for each in _MAIN if each in sys.modules]
+    return next((each for each in mains if hasattr(each, name.partition(".")[0])), mains[0])
+
+
+def make_function(code: types.CodeType, module: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
+    """A function of its own code that looks up its globals in the module as it is now."""
+    known = _main("__name__") if module in _MAIN else importlib.import_module(module)
+    return types.FunctionType(code, known.__dict__, code.co_name, None, closure)
+
+
+def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
+    """Give a function from `make_function` its defaults and attributes."""
+    function.__dict__.update(state.pop("__dict__"))
+    for name, value in state.items():
+        setattr(function, name, value)
+
+
+def make_lock() -> asyncio.Lock:
+    """A lock that nobody holds: no task of the process that reads it does."""
+    return asyncio.Lock()
+
+
+def make_cell() -> types.CellType:
+    """An empty cell of a closure."""
+    return types.CellType()
+
+
+def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
+    """Give a cell its contents, which may refer to the function that the cell belongs to."""
+    (cell.cell_contents,) = state
+
+
+def fill_slots(instance: object, state: dict[str, Any]) -> None:
+    """Set attributes past a `__setattr__` or `__setstate__` of the class."""
+    for name, value in state.items():
+        object.__setattr__(instance, name, value)
