@@ -1,4 +1,4 @@
-"""Test that an app survives a reload, without a server: take a project, edit its files, reload, ask the app again.
+"""Test that an app survives a reload or a restart, without a server: take a project, edit it, reload, ask it again.
 
 Needs an HTTP client (``pip install hotsession[testing]``), which Starlette's `TestClient` is made of.
 """
@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from hotsession.errors import ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.registry import registry
 from hotsession.reload.imports import Importer
+from hotsession.snapshot.simulation import use_snapshot, write_snapshot
 from hotsession.target import find_target
 
 
@@ -33,11 +35,17 @@ class App:
         client: asks the app; a `starlette.testclient.TestClient` with the lifespan running.
     """
 
-    def __init__(self, path: Path, client: TestClient, host: Host) -> None:
+    client: TestClient
+
+    def __init__(self, path: Path, target: str, options: HostOptions, client: Mapping[str, Any]) -> None:
         self.path = path
-        self.client = client
-        self._host = host
-        self._seen = _stamps(path)
+        self._target = target
+        self._options = options
+        self._client_options = client
+        self._snapshot: Path | None = None
+        self._seen: Mapping[str, tuple[int, bytes]] = {}
+        self._process = contextlib.ExitStack()  # what has to be undone at the end of what stands for a process
+        self._begin()
 
     def __repr__(self) -> str:
         return f"<App {self._host.target} in {self.path}>"
@@ -107,6 +115,38 @@ class App:
         """Drop what is kept under `name`, or everything, as `hotsession reset` does; return the line it prints."""
         return self._portal.call(self._host.reset, name)  # type: ignore[no-any-return]
 
+    def restart(self) -> Mapping[str, str]:
+        """End the app and start it as a new process would, with what a snapshot carries over and nothing else.
+
+        Objects are pickled and read again, modules are imported anew, services and lifespan begin again. Cookies stay.
+
+        Returns:
+            What could not be carried over: its path, as in ``session["client"].pool of 'chats'``, and its type.
+        """
+        cookies = self.client.cookies
+        self._client.close()
+        if self._snapshot is None:
+            self._snapshot = self.path.with_name("snapshot")
+            self._snapshot.mkdir(mode=0o700)
+        left = write_snapshot(self._snapshot)
+        self._process.close()
+        self._begin()
+        self.client.cookies = cookies
+        return left
+
+    def _begin(self) -> None:
+        """Begin what stands for a process: import the app and start its lifespan."""
+        self._process.enter_context(_own_process_state(self.path))
+        if self._snapshot is not None:
+            self._process.callback(use_snapshot(self._snapshot).close)
+        self._host = Host(find_target(self._target, app_dir=str(self.path)), self._options)
+        self._client = self._process.enter_context(contextlib.ExitStack())
+        self.client = self._client.enter_context(TestClient(self._host, **self._client_options))
+        self._seen = _stamps(self.path)
+
+    def _end(self) -> None:
+        self._process.close()
+
     @property
     def _portal(self) -> Any:
         return self.client.portal
@@ -142,22 +182,19 @@ def running(
         'goodbye'
     """
     with tempfile.TemporaryDirectory(prefix="hotsession-") as directory:
-        path = Path(directory).resolve()
+        path = Path(directory).resolve() / "project"
+        path.mkdir()
         _copy(project, path)
-        with _own_process_state(path):
-            options = HostOptions(**{**_fields(options), "watch_dirs": (path,), "watch": False})
-            host = Host(find_target(target, app_dir=str(path)), options)
-            with TestClient(host, **client) as test_client:
-                yield App(path, test_client, host)
+        app = App(path, target, replace(options or HostOptions(), watch_dirs=(path,), watch=False), client)
+        try:
+            yield app
+        finally:
+            app._end()
 
 
 def _stamps(path: Path) -> dict[str, tuple[int, bytes]]:
     """Time of last change and content of every Python file below `path`."""
     return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in path.rglob("*.py")}
-
-
-def _fields(options: HostOptions | None) -> dict[str, Any]:
-    return {} if options is None else {name: getattr(options, name) for name in options.__dataclass_fields__}
 
 
 def _copy(project: str | os.PathLike[str] | Mapping[str, str], path: Path) -> None:

@@ -209,6 +209,8 @@ class Carrier:
     def _told_to_end(self) -> None:
         """Write everything; not here, in a signal handler: who was interrupted may hold locks."""
         self._ending = True
+        if self._closed.is_set():
+            return
         if self._home is None or not self._home.start(self._end_in_loop):
             thread = threading.Thread(target=self._end, name="hotsession-last-words", daemon=True)
             try:
