@@ -26,10 +26,11 @@ class Inbox:
         told: whether the app was given that message.
     """
 
-    __slots__ = ("_end", "_gone", "_pending", "_receive", "told")
+    __slots__ = ("_end", "_gone", "_pending", "_receive", "_stopped", "told")
 
     def __init__(self, receive: Receive, gone: Message) -> None:
         self.told = False
+        self._stopped = False
         self._receive = receive
         self._gone = gone
         self._pending: asyncio.Future[Message] | None = None  # asked of the server, and given to nobody yet
@@ -46,6 +47,9 @@ class Inbox:
     async def next(self) -> Message:
         """The next message, or that the client is gone when the connection is ended first."""
         while not self.ended:
+            if self._stopped:
+                await asyncio.wait([self._end])
+                continue
             pending = self._pending
             if pending is None:
                 receiving = self._receive()
@@ -65,6 +69,11 @@ class Inbox:
                 return pending.result()
         self.told = True
         return self._gone
+
+    def stop(self) -> None:
+        """Ask the server for nothing more, and let the app wait for the end, which is about to come."""
+        self._stopped = True
+        self.close()
 
     def end(self) -> None:
         """Tell the app from now on that its client is gone."""

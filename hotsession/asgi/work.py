@@ -139,6 +139,8 @@ class Work:
         """Let the client have this message as the last one, and the app see it leave then."""
         self.finished = True
         self._left = anyio.Event()
+        if self._inbox is not None:
+            self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
         if last is None:
             self._leave()
         else:
