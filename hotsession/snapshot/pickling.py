@@ -65,7 +65,7 @@ class Heading(NamedTuple):
     @classmethod
     def split(cls, data: bytes) -> tuple[Heading, bytes]:
         """The heading of `data` and the pickle below it."""
-        if data[:1] != _MARK.to_bytes():
+        if len(data) < 3 or data[0] != _MARK:
             return _NO_HEADING, data
         return cls(bool(data[1] & 1), bool(data[1] & 2), data[2]), data[3:]
 
