@@ -59,6 +59,11 @@ class Record(NamedTuple):
         token_expires_at: when the browser forgets its cookie; None for when it is closed.
         payload: what is in the session: the live object, or bytes in a storage that wants bytes; in a listing it may be
             a `Deferred`.
+        result: what a completed one came to, or what is said of a failed one: an object or bytes, as the payload is.
+        completed_at: when it was over: completed, failed, ended or expired.
+        attempt: how often its work was begun.
+        worker: the process that works on it now, as `worker.this_worker` names it; None when none does.
+        recovered: whether it was rebuilt from what lies on disk.
     """
 
     id: str
@@ -74,6 +79,11 @@ class Record(NamedTuple):
     token_hash: bytes | None
     token_expires_at: float | None
     payload: Any
+    result: Any = None
+    completed_at: float | None = None
+    attempt: int = 1
+    worker: str | None = None
+    recovered: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -112,8 +122,8 @@ def new_record(id: str, manager: str, key: Key | None, payload: Any, now: float,
 
 def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token | None = None) -> Record | None:
     """The next version, with this payload; if a token is given, with that one from now on. None if it is over."""
-    public_id, manager, key, status, reason, version, created_at, _, _, expires_at, token_hash, token_expires_at, _ = (
-        record
+    public_id, manager, key, status, reason, version, created_at, _, _, expires_at, token_hash, token_expires_at = (
+        record[:12]
     )
     if not version:
         created_at = now  # it begins to live when it is stored, however long somebody held it before
@@ -140,6 +150,7 @@ def saved(record: Record, payload: Any, now: float, limits: Limits, token: Token
             token_hash,
             token_expires_at,
             payload,
+            *record[13:],
         ),
     )
 
@@ -151,9 +162,16 @@ def can_go(record: Record, status: str) -> bool:
 
 def moved(record: Record, status: str, now: float, reason: str | None = None) -> Record:
     """The next version, in another state; without its token if that ends its life, so that no cookie opens it."""
-    token_hash = record.token_hash if status in LIVE else None
+    is_live = status in LIVE
+    is_over = not is_live and status != "interrupted"
     return record._replace(
-        status=status, reason=reason, version=record.version + 1, updated_at=now, token_hash=token_hash
+        status=status,
+        reason=reason,
+        version=record.version + 1,
+        updated_at=now,
+        token_hash=record.token_hash if is_live else None,
+        completed_at=now if is_over else None,
+        worker=record.worker if is_live else None,
     )
 
 

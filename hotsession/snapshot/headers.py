@@ -64,11 +64,11 @@ class Header(NamedTuple):
 
 def parts(record: Record) -> tuple[bytes, bytes]:
     """The header of a record: what entries are made of, and the rest."""
-    public_id, manager, key, status, reason, version, created, updated, seen, expires, token, token_expires, _ = record
+    public_id, manager, key, status, reason, version, created, updated, seen, expires, token, *more = record
     try:
         return (
             marshal.dumps((public_id, manager, key, status, created, token), _MARSHAL),
-            marshal.dumps((reason, version, updated, seen, expires, token_expires), _MARSHAL),
+            marshal.dumps((reason, version, updated, seen, expires, more[0], *more[3:]), _MARSHAL),
         )
     except ValueError:  # a subclass of str or float, as numpy and enums bring them
         return parts(_plain(record))
@@ -105,9 +105,10 @@ def header_of(value: Bytes) -> Header | None:
     if start > len(value) or crc32(value[_CHECKS.size : start]) != check_head:
         return None
     public_id, manager, key, status, created, token = marshal.loads(value[START:middle])
-    reason, version, updated, seen, expires, token_expires = marshal.loads(value[middle:start])
+    reason, version, updated, seen, expires, token_expires, *more = marshal.loads(value[middle:start])
     record = Record(
-        public_id, manager, key, status, reason, version, created, updated, seen, expires, token, token_expires, None
+        *(public_id, manager, key, status, reason, version, created, updated, seen, expires, token, token_expires),
+        *(None, None, *more),
     )
     return Header(record, writer, bound, start, check)
 
@@ -119,7 +120,7 @@ def name(id: str) -> bytes:
 
 def entries(record: Record, bound: float) -> dict[bytes, bytes]:
     """Everything that a record is found by, apart from its id."""
-    public_id, manager, key, status, *_, token, _, _ = record
+    public_id, manager, key, status, token = *record[:4], record.token_hash
     where = creation(record)
     value = public_id.encode("utf-8", "surrogatepass")
     found = {order(manager, status) + where: value}
@@ -195,7 +196,8 @@ def _short(id: str) -> bytes:
 
 def _plain(record: Record) -> Record:
     """The record with fields of the built-in types."""
-    public_id, manager, key, status, reason, version, *times, token, token_expires, _ = record
+    public_id, manager, key, status, reason, version, *times = record[:10]
+    token, token_expires, _, _, completed, attempt, worker, recovered = record[10:]
     created, updated, seen, expires = (None if time is None else float(time) for time in times)
     return Record(
         str(public_id),
@@ -211,6 +213,11 @@ def _plain(record: Record) -> Record:
         None if token is None else bytes(token),
         None if token_expires is None else float(token_expires),
         None,
+        None,
+        None if completed is None else float(completed),
+        int(attempt),
+        None if worker is None else str(worker),
+        bool(recovered),
     )
 
 

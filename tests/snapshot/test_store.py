@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ RECORDS = st.builds(
     token_hash=st.none() | st.binary(min_size=1, max_size=300),
     token_expires_at=st.none() | TIMES,
     payload=st.none(),
+    result=st.none(),
 )
 
 
@@ -316,11 +318,13 @@ def test_threads_write_side_by_side(store: Store) -> None:
 def test_a_signal_handler_may_write(store: Store) -> None:
     """A handler that interrupts a write in its own thread does not hang, and what it writes is there after that."""
     handled: list[str] = []
+    numbers = count()
 
     def handler(*_: object) -> None:
-        handled.append(f"handler{len(handled)}")
-        store.write(record(handled[-1]), b"x" * 2000)
-        store.put({handled[-1].encode(): b"put"})
+        name = f"handler{next(numbers)}"  # handlers interrupt each other as well
+        store.write(record(name), b"x" * 2000)
+        store.put({name.encode(): b"put"})
+        handled.append(name)
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
@@ -337,7 +341,7 @@ def test_a_signal_handler_may_write(store: Store) -> None:
 
 def test_a_write_inside_a_write_is_done_after_it(store: Store) -> None:
     """What is put off because its thread is in the middle of a transaction is done after that; so is a close."""
-    with store._environment.begin(None, None, True, True):
+    with store._environment._engine.begin(None, None, True, True):
         assert store.write(record("late"), b"payload")
         store.close()
         assert store.header("late") is None
@@ -502,7 +506,7 @@ while True:
 def test_a_forked_child_can_not_use_its_parents_snapshot(store: Store) -> None:
     """The child is told so, closing and ending do no harm, and the parent's transactions go on."""
     store.write(record(), b"before")
-    transaction = store._environment.begin(None, None, True, False)
+    transaction = store._environment._engine.begin(None, None, True, False)
     child = os.fork()
     if not child:
         status = 1
