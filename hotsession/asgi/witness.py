@@ -16,8 +16,9 @@ from hotsession.snapshot import touches
 if TYPE_CHECKING:
     from hotsession.snapshot.carrier import Carrier
 
-# Messages that hand the rest of the body to the server.
-_WHOLE_BODIES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+# Other messages that a body may end with.
+_ENDS = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"})
+_BODILESS = frozenset({204, 205, 304})  # complete for the client with their headers
 
 
 async def run_witnessed(carrier: Carrier, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +33,7 @@ async def run_witnessed(carrier: Carrier, app: ASGIApp, scope: Scope, receive: R
     """
     mine = carrier.records.touches.begin()
     reset = touches.current.set(mine)
-    witness = Witness(carrier, mine, receive, send)
+    witness = Witness(carrier, mine, receive, send, is_head=scope.get("method") == "HEAD")
     try:
         if scope["type"] == "websocket":
             await app(scope, witness.receive_from_socket, witness.send_to_socket)
@@ -51,15 +52,19 @@ class Witness:
         mine: what this request was given.
         receive: the server's.
         send: the server's.
+        is_head: whether the client asks for the headers alone.
     """
 
-    __slots__ = ("_carrier", "_left", "_mine", "_receive", "_send")
+    __slots__ = ("_carrier", "_is_head", "_left", "_mine", "_receive", "_send")
 
-    def __init__(self, carrier: Carrier, mine: touches.Touches, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, carrier: Carrier, mine: touches.Touches, receive: Receive, send: Send, *, is_head: bool = False
+    ) -> None:
         self._carrier = carrier
         self._mine = mine
         self._receive = receive
         self._send = send
+        self._is_head = is_head
         self._left: int | None = None  # bytes up to Content-Length
 
     def __repr__(self) -> str:
@@ -70,6 +75,8 @@ class Witness:
         kind = message["type"]
         if kind == "http.response.start":
             self._left = _content_length(message)
+            if self._is_head or self._left == 0 or message["status"] in _BODILESS:
+                self._carrier.acknowledge(self._mine)
         elif kind == "http.response.body":
             if self._left is not None:
                 self._left -= len(message.get("body", b""))
@@ -77,7 +84,7 @@ class Witness:
                 self._carrier.acknowledge(self._mine)
             else:
                 self._carrier.keep_up(self._mine)
-        elif kind in _WHOLE_BODIES:
+        elif kind in _ENDS:
             self._carrier.acknowledge(self._mine)
         return self._send(message)
 

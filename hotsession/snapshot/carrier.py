@@ -7,10 +7,14 @@ requests and by a thread that looks now and then, as often as that takes a small
 
 from __future__ import annotations
 
+import _thread
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from hotsession import bytecode
 from hotsession.loops import Home
@@ -22,10 +26,12 @@ from hotsession.snapshot.pace import Pace
 from hotsession.snapshot.records import CarriedRecords
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.touches import Touches
+from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.values import SLICE, CarriedValues
 
 LOOK_OFTEN, LOOK_SELDOM = 0.25, 2.0  # seconds between two looks of the thread, with and without something to do
 LAST_WORDS = 2.0  # seconds that a process without a running event loop is held back to write what is kept
+PATIENCE = 10.0  # seconds after which the thread looks itself: the event loop is blocked, or over
 
 logger = logging.getLogger("hotsession")
 
@@ -41,19 +47,21 @@ class Carrier:
     def __init__(self, store: Store, at_end: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._at_end = at_end
-        self._lock = threading.RLock()
+        self._turn = Turn()
         self._writing = False  # the thread that has the lock is at it in this very moment
         self.notices = Notices()
-        self.records = CarriedRecords(store, self.notices, self._lock)
-        self.values = CarriedValues(store, self.notices, self._lock)
+        self.records = CarriedRecords(store, self.notices, self._turn)
+        self.values = CarriedValues(store, self.notices, self._turn)
         self._pending: list[str] = []  # names of values that wait for their turn
+        self._unlooked: set[str] = set()  # ids of sessions that do
         self._stream_pace, self._value_pace, self._look_pace = Pace(), Pace(), Pace()
         self._ending = False
         self._closed = threading.Event()
         self._home: Home | None = None
-        self._looking = False  # the event loop was asked to look, and did not yet
+        self._asked_at: float | None = None  # when the event loop was asked to look, if it did not yet
         self._busy = False  # something happened since the thread looked last
-        self._share_known = self._look_for_others()
+        self._look_for_others()
+        _open.add(self)
         before_the_end(self._told_to_end)
         self._thread = threading.Thread(target=self._keep_looking, name="hotsession-snapshot", daemon=True)
         self._thread.start()
@@ -69,9 +77,14 @@ class Carrier:
 
     def arrivals(self) -> str:
         """What there is in the snapshot, in words; empty when there is nothing."""
-        counts = {name: count for name, count in self.records.counts().items() if count}
+        try:
+            counts = {name: count for name, count in self.records.counts().items() if count}
+            values = self.values.names()
+        except SnapshotUnusable as error:
+            self.notices.not_read(error)
+            return ""
         sessions = [f"{count} session{'s' * (count > 1)} of {name!r}" for name, count in counts.items()]
-        return ", ".join((*sessions, *map(repr, self.values.names())))
+        return ", ".join((*sessions, *map(repr, values)))
 
     # where it runs
 
@@ -83,14 +96,14 @@ class Carrier:
 
     def pause(self) -> None:
         """Write nothing until `resume`: the process that is to be replaced still serves."""
-        self.records.is_paused = True
+        self._turn.is_paused = True
 
     def resume(self) -> bool:
         """Write from now on. Return whether kept values were written elsewhere since they were read here."""
         moved = self.values.has_moved_on()
         if moved:
             self.values.ask_again()
-        self.records.is_paused = False
+        self._turn.is_paused = False
         return moved
 
     # what is written when
@@ -112,10 +125,10 @@ class Carrier:
         self._look_at_values()
 
     def look(self) -> None:
-        """Write sessions and kept values that changed without any request having said so."""
-        self._looking = False
+        """Write sessions and kept values that changed without any request having said so, for a slice of time each."""
+        self._asked_at = None
         if self._look_pace.begin():
-            if self._do(lambda: self.records.write_touched(self.records.may_have_changed())):
+            if self._do(self._write_sessions) or self._unlooked:
                 self._busy = True
             self._look_pace.end()
         self._look_at_values()
@@ -132,19 +145,28 @@ class Carrier:
     def close(self) -> None:
         """Write everything, and leave the snapshot tidy for the next process."""
         self.flush()
-        with self._lock:
+        with self._turn.lock:
             self._closed.set()
             self._store.close()
 
     def forget(self, name: str) -> None:
         """Drop a kept value from the snapshot: it is reset."""
-        with self._lock:
+        with self._turn.lock:
             self.values.forget(name)
+
+    def _write_sessions(self) -> int:
+        written = 0
+        self._unlooked = self._unlooked or self.records.may_have_changed()
+        while self._unlooked and not self._look_pace.has_taken(SLICE):
+            written += self.records.write_touched((self._unlooked.pop(),))
+        return written
 
     def _look_at_values(self) -> None:
         """Write kept values, one after the other, for a slice of time; go on with the next one the next time."""
-        if self._value_pace.begin() or self._ending:
-            if self._do(self._write_values):
+        if self._ending:  # there may be no next time
+            self._do(self._write_last_values)
+        elif self._value_pace.begin():
+            if self._do(self._write_values) or self._pending:
                 self._busy = True
             self._value_pace.end()
 
@@ -158,10 +180,19 @@ class Carrier:
                 written += self.values.write(name, entries[name])
         return written
 
+    def _write_last_values(self) -> int:
+        """Write all values, but for those that take too long at a stretch: the restart waits."""
+        written = 0
+        for name, entry in _carried_entries().items():
+            written += self.values.write(name, entry)
+            while self.values.is_going(name):
+                written += self.values.write(name, entry)
+        return written
+
     def _do(self, work: Callable[[], int]) -> int:
         """Do a piece of work, unless another process is the one to write, or this thread is in the midst of one."""
-        with self._lock:
-            if self.records.is_paused or self._closed.is_set() or self._writing:
+        with self._turn.lock:
+            if self._turn.is_paused or self._closed.is_set() or self._writing:
                 return 0
             self._writing = True
             try:
@@ -178,13 +209,14 @@ class Carrier:
         """Look now and then, in the app's event loop where there is one, so that nobody changes what is pickled."""
         pause = LOOK_OFTEN
         while not self._closed.wait(pause):
-            self._share_known = self._look_for_others()
+            self._look_for_others()
             pause = LOOK_OFTEN if self._busy else min(LOOK_SELDOM, 2 * pause)
             self._busy = False
-            if self._looking:
-                continue
-            self._looking = True
-            if self._home is None or not self._home.start(self._look_in_loop):
+            if self._asked_at is None:
+                self._asked_at = time.monotonic()
+                if self._home is None or not self._home.start(self._look_in_loop):
+                    self.look()
+            elif time.monotonic() - self._asked_at > PATIENCE:
                 self.look()
 
     async def _look_in_loop(self) -> None:
@@ -201,24 +233,48 @@ class Carrier:
         except (OSError, SnapshotUnusable) as error:
             logger.warning("What is in the snapshot can't be removed at the end: %s. The next start does it.", error)
 
-    def _look_for_others(self) -> bool:
-        shared = bool(self._store.others())
-        self.records.is_shared = self.values.is_shared = shared
-        return shared
+    def _look_for_others(self) -> None:
+        try:
+            self._turn.is_shared = bool(self._store.others())
+        except SnapshotUnusable as error:
+            self.notices.not_read(error)
 
     def _told_to_end(self) -> None:
         """Write everything; not here, in a signal handler: who was interrupted may hold locks."""
         self._ending = True
-        if self._closed.is_set():
-            return
         if self._home is None or not self._home.start(self._end_in_loop):
-            thread = threading.Thread(target=self._end, name="hotsession-last-words", daemon=True)
-            try:
-                thread.start()
+            done = _thread.allocate_lock()
+            done.acquire()
+
+            def end() -> None:
+                try:
+                    self._end()
+                finally:
+                    done.release()
+
+            try:  # not `threading.Thread`: it takes a lock that the interrupted thread may hold
+                _thread.start_new_thread(end, ())
             except RuntimeError:  # the interpreter ends, so nobody was interrupted
                 self._end()
             else:
-                thread.join(LAST_WORDS)
+                done.acquire(timeout=LAST_WORDS)
+
+    def _forked(self) -> None:
+        """This process is the child of one that has the snapshot open: its memory is all that it has."""
+        self._turn.give_up()
+        self._writing = False
+
+
+_open: WeakSet[Carrier] = WeakSet()
+
+
+def _after_fork() -> None:
+    for carrier in tuple(_open):
+        carrier._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _carried_entries() -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Notices:
         self._told: set[Hashable] = set()
         self.left: dict[str, str] = {}  # what was left out: its path, and of which type it is
         self.waiting: dict[str, str] = {}  # what is kept as bytes, and why
+        self.is_failing = False  # whether the last write failed
 
     def __repr__(self) -> str:
         return f"<Notices left={self.left} waiting={self.waiting}>"
@@ -55,9 +56,26 @@ class Notices:
             )
 
     def not_written(self, error: Exception) -> None:
-        """The snapshot can't be written; said again when it is for another reason."""
+        """The snapshot can't be written; said again when it is for another reason, or once more after it could be."""
+        self.is_failing = True
         if self._first(("not written", str(error))):
             logger.error("What changes is not carried over a restart from now on: %s", error)
+
+    def written_again(self) -> None:
+        """The snapshot can be written again."""
+        self.is_failing = False
+        self._told = {each for each in self._told if not (isinstance(each, tuple) and each[0] == "not written")}
+        logger.info("What changes is carried over a restart again")
+
+    def not_read(self, error: Exception) -> None:
+        """The snapshot can't be read."""
+        if self._first(("not read", str(error))):
+            logger.error("What was carried over a restart can't be read: %s", error)
+
+    def not_pickled(self, whose: str, error: Exception) -> None:
+        """Pickling something failed in a way that does not tell a part that could be left out."""
+        if self._first(("not pickled", whose, repr(error))):
+            logger.error("%s can't be written to the snapshot now: %r. It is tried again.", whose, error)
 
     def parked(self, whose: str, each: Parked) -> None:
         """A part can't be read: its bytes are kept until it can."""
@@ -70,7 +88,10 @@ class Notices:
 
     def returned(self, whose: str, each: Parked) -> None:
         """A part that could not be read can be again."""
-        label = f"{whose}: {each.label}" if each.label else whose
+        self.readable(f"{whose}: {each.label}" if each.label else whose)
+
+    def readable(self, label: str) -> None:
+        """What could not be read can be again."""
         self.waiting.pop(label, None)
         logger.info("%s can be read again and is back", label)
 

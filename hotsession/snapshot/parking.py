@@ -6,13 +6,13 @@ It knows neither: it is told under which name of the store they lie, and whose t
 from __future__ import annotations
 
 import pickle
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.store import Store
+from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
 
 Place = tuple[bytes | None, Parked]
@@ -25,18 +25,18 @@ class Parking:
     Args:
         store: where.
         notices: where it is said.
-        lock: held while something is written.
+        turn: whose it is to write.
     """
 
-    def __init__(self, store: Store, notices: Notices, lock: threading.RLock) -> None:
+    def __init__(self, store: Store, notices: Notices, turn: Turn) -> None:
         self._store = store
         self._notices = notices
-        self._lock = lock
+        self._turn = turn
 
     def __repr__(self) -> str:
         return f"<Parking in {self._store!r}>"
 
-    def settle(self, where: bytes, whose: str, value: Any, new: Iterable[Place]) -> None:
+    def settle(self, where: bytes, whose: str, value: Any, new: Iterable[Place], write: Callable[[], bool]) -> None:
         """Give a value back what was parked of it and can be read again, and keep the bytes of what can't be read.
 
         Args:
@@ -44,27 +44,35 @@ class Parking:
             whose: what it is, for the log.
             value: a dict or list, as it could be read.
             new: what just could not be read.
+            write: writes the value, and says whether that could be done; called when it got something back, whose
+                bytes are let go only then.
         """
-        new = list(new)
-        stored = self._store.get(where)
-        if stored is None and not new:
-            return
-        waiting = list(new)
-        for outer, each in _places(stored):
+        waiting = _each_once(new)
+        before = self.find(where)
+        returned: list[Parked] = []
+        for outer, each in before:
             try:
                 _put_back(value, outer, *unpark(each))
             except Unreadable:
-                waiting.append((outer, each))
+                waiting = _each_once((*waiting, (outer, each)))
             else:
-                self._notices.returned(whose, each)
+                returned.append(each)
         for _, each in waiting:
             self._notices.parked(whose, each)
-        self.keep(where, waiting)
+        for each in returned:
+            self._notices.returned(whose, each)
+        if returned:
+            if self.keep(where, _each_once((*waiting, *before))) and write():
+                self.keep(where, waiting)
+        elif len(waiting) > len(before):
+            self.keep(where, waiting)
 
     def keep(self, where: bytes, places: Iterable[Place]) -> bool:
         """Keep the bytes of what is parked, instead of what was parked there; whether that could be done."""
         kept = [(outer, tuple(each)) for outer, each in places]
-        with self._lock:
+        with self._turn.lock:
+            if self._turn.is_paused:
+                return False
             try:
                 self._store.put({where: pickle.dumps(kept) if kept else None})
             except SnapshotUnusable as error:
@@ -74,18 +82,24 @@ class Parking:
 
     def find(self, where: bytes) -> tuple[Place, ...]:
         """What is parked there."""
-        return tuple(_places(self._store.get(where)))
+        stored = self._store.get(where)
+        return () if stored is None else tuple((outer, Parked(*each)) for outer, each in pickle.loads(stored))
 
 
-def _places(stored: bytes | None) -> Iterable[Place]:
-    return () if stored is None else ((outer, Parked(*each)) for outer, each in pickle.loads(stored))
+def _each_once(places: Iterable[Place]) -> tuple[Place, ...]:
+    """Without what is in there twice: what is not written anew is read from the same bytes at each restart."""
+    return tuple({(outer, each.key, each.data): (outer, each) for outer, each in places}.values())
 
 
 def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> None:
     """Put a part where it was, unless the app has something else there by now."""
     if outer is not None:
-        value = value.get(unpickled(outer).value) if isinstance(value, dict) else None
+        value = _part(value, unpickled(outer).value)
     if isinstance(value, dict):
         value.setdefault(key, part)
-    elif isinstance(value, list):
-        value.append(part)
+
+
+def _part(value: Any, key: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and key < len(value) else None

@@ -6,11 +6,12 @@ Each part is pickled and compared by itself, a slice of time at once. It yields 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
+from hotsession.snapshot.unpickling import Parked, Unreadable, unpickled
 
 Pickle = Callable[[Any, str], Pickled]
 """Pickles a part, given the part and the path to it."""
@@ -23,14 +24,7 @@ class Slice:
     changed: dict[int, bytes | None] = field(default_factory=dict)
     noted: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     gone: set[bytes] = field(default_factory=set)
-
-
-class Part(NamedTuple):
-    """One part as it was read: its slot, its pickled key and its bytes."""
-
-    slot: int
-    label: bytes
-    data: bytes
+    is_last: bool = False
 
 
 class Parts:
@@ -44,10 +38,37 @@ class Parts:
     def __repr__(self) -> str:
         return f"<Parts {len(self._known)}>"
 
-    def note(self, part: Part) -> None:
-        """Note a part that was read."""
-        self._known[part.label] = part.slot, hash(part.data)
-        self._next_slot = max(self._next_slot, part.slot + 1)
+    def read(
+        self, whole: Any, rows: Iterable[tuple[int, bytes]], unreadable: Callable[[Parked], None]
+    ) -> list[tuple[bytes, Parked]]:
+        """Put the parts together that are stored, and note them; those that can't be read stay where they are.
+
+        Args:
+            whole: an empty dict or list, for the parts.
+            rows: slots and what is stored in them, in order.
+            unreadable: is told what can't be read.
+
+        Returns:
+            What could not be read of parts that could, with their pickled keys.
+        """
+        waiting: list[tuple[bytes, Parked]] = []
+        for slot, stored in rows:
+            label, data = taken_apart(stored)
+            self._next_slot = max(self._next_slot, slot + 1)
+            try:
+                key = unpickled(label).value if isinstance(whole, dict) else len(whole)
+                value, parked = unpickled(data)
+            except Unreadable as error:
+                unreadable(error.parked)
+                continue
+            if isinstance(whole, dict):
+                whole[key] = value
+            else:
+                whole.append(value)
+                label = pickled(key).data  # its place, now that others may be missing
+            self._known[label] = slot, hash(data)
+            waiting += [(label, each) for each in parked]
+        return waiting
 
     def note_written(self, written: Slice) -> None:
         """Note that a slice was written."""
@@ -78,25 +99,28 @@ class Parts:
             present.add(label)
             if seconds is None or label not in self._heavy:
                 try:
-                    self._compare(found, label, pickle(part, f"[{key!r}]").data)
+                    if not self._compare(found, label, pickle(part, f"[{key!r}]").data):
+                        present.discard(label)  # it can't go, so what it was before must not stay either
                 except TooSlow:
                     self._heavy.add(label)
                     too_heavy(f"[{key!r}]")
             if seconds is not None and time.perf_counter() - began > seconds:
                 yield found
                 found, began = Slice(), time.perf_counter()
+        found.is_last = True
         found.gone = self._known.keys() - present
         found.changed.update({self._known[label][0]: None for label in found.gone})
         yield found
 
-    def _compare(self, found: Slice, label: bytes, data: bytes) -> None:
+    def _compare(self, found: Slice, label: bytes, data: bytes) -> bool:
+        """Note what changed of a part; whether there is anything of it."""
         slot, before = self._known.get(label, (self._next_slot, None))
-        if not data or hash(data) == before:
-            return
-        if before is None:
-            self._next_slot += 1
-        found.noted[label] = slot, hash(data)
-        found.changed[slot] = joined(label, data)
+        if data and hash(data) != before:
+            if before is None:
+                self._next_slot += 1
+            found.noted[label] = slot, hash(data)
+            found.changed[slot] = joined(label, data)
+        return bool(data)
 
 
 def joined(label: bytes, data: bytes) -> bytes:
@@ -104,7 +128,7 @@ def joined(label: bytes, data: bytes) -> bytes:
     return len(label).to_bytes(4, "big") + label + data
 
 
-def taken_apart(slot: int, stored: bytes) -> Part:
-    """A part as it was stored."""
-    size = int.from_bytes(stored[:4], "big")
-    return Part(slot, stored[4 : 4 + size], stored[4 + size :])
+def taken_apart(stored: bytes) -> tuple[bytes, bytes]:
+    """The pickled key and the bytes of a part as it was stored."""
+    end = 4 + int.from_bytes(stored[:4], "big")
+    return stored[4:end], stored[end:]

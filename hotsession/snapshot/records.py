@@ -7,51 +7,52 @@ Knows no request and no timer.
 
 from __future__ import annotations
 
-import pickle
-import threading
 from collections.abc import Iterable
 from hashlib import blake2b
 
 from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.record import Key, Record
-from hotsession.lifecycle.wording import owner, short
+from hotsession.snapshot.aside import Aside, whose
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.parking import Parking
 from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.touches import LiveTouches
+from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.unpickling import Unreadable, unpickled
 from hotsession.storages.backing import Held
 
+PARKED = b"parked/"  # + id: parts of it that can't be read
 MANAGER = b"manager/"  # + hash of a manager's name: the name
-PARKED = b"parked/"  # + id: parts of a session that could not be read
-ASIDE = b"aside/"  # + id: a session that could not be read at all
 _SESSION_DATA, _PLAIN = b"s", b"p"  # what the payload is: the first byte of what is stored of it
+_NOTHING = _PLAIN + pickled({}).data
 
 
 class CarriedRecords:
     """Records in the store, behind all memory storages of this process.
 
+    A snapshot that can't be used costs nothing but that it is said: what is in memory is then all there is.
+
     Args:
         store: where they are.
         notices: where what goes wrong is said.
-        lock: held while something is written; the same for all that is carried.
+        turn: whose it is to write.
     """
 
-    def __init__(self, store: Store, notices: Notices, lock: threading.RLock) -> None:
+    def __init__(self, store: Store, notices: Notices, turn: Turn) -> None:
         self._store = store
         self._notices = notices
-        self._lock = lock
-        self._parking = Parking(store, notices, lock)
+        self._turn = turn
+        self._parking = Parking(store, notices, turn)
+        self._aside = Aside(store, notices, turn)
         self._storages: dict[str, Held] = {}  # by manager
         self._places: tuple[Held, ...] = ()  # the same, each once
         self._dirty: set[str] = set()  # records with new fields that are not written yet
         self._seen: dict[str, int] = {}  # hash of the payload as it was last written or read
+        self._foreign: dict[str, int] = {}  # hash of the record as it was read, which another process had written
         self._careful: set[str] = set()  # whose payload plain pickling can't do
         self.touches = LiveTouches()
-        self.is_shared = False  # whether another process writes to the store as well
-        self.is_paused = False  # whether another process is still the one to write
 
     def __repr__(self) -> str:
         return f"<CarriedRecords of {sorted(self._storages)}>"
@@ -61,86 +62,126 @@ class CarriedRecords:
     def attach(self, storage: Held, manager: str) -> None:
         """Carry the records of a manager; those that are in memory already are written."""
         self._storages[manager] = storage
-        name = manager.encode("utf-8", "surrogatepass")
-        entry = MANAGER + blake2b(name, digest_size=16).digest()
-        if self._store.get(entry) is None:
-            self._put({entry: name})
         if not any(storage is each for each in self._places):
             self._places += (storage,)
+        name = manager.encode("utf-8", "surrogatepass")
+        entry = MANAGER + blake2b(name, digest_size=16).digest()
+        try:
+            if self._store.get(entry) is None:
+                self._store.put({entry: name})
+        except SnapshotUnusable as error:
+            self._notices.not_written(error)
         self.write(*storage.held(manager))
 
     def read(self, id: str) -> Record | None:
         """The record with this id, its payload made anew with the classes as they are now."""
-        found = self._store.read(id)
-        if found is None:
-            return None
-        header, blob, _ = found
         try:
-            value, parked = unpickled(blob[1:])
-        except Unreadable as error:
-            self._set_aside(header, blob, error)
+            found = self._store.read(id)
+            if found is None and self._aside.back(lambda header: header.id == id):
+                found = self._store.read(id)
+            return None if found is None else self._made(*found)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
             return None
-        self._parking.settle(PARKED + id.encode(), _whose(header), value, [(None, each) for each in parked])
-        payload = SessionData(value) if blob[:1] == _SESSION_DATA else value
-        record = header._replace(payload=payload)
-        if (again := self._pickled(record)) is not None:  # the same object may give other bytes than those it came from
-            self._seen[id] = hash(again)
-        return record
 
     def find_key(self, manager: str, key: Key) -> str | None:
         """The id of the live record of a key."""
-        return self._store.find_key(manager, key)
+        try:
+            return self._store.find_key(manager, key) or self._aside.back(
+                lambda header: header.key == key and header.manager == manager and header.is_live
+            )
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return None
 
     def find_token(self, manager: str, token_hash: bytes) -> str | None:
         """The id of the live record that a token opens."""
-        return self._store.find_token(manager, token_hash)
+        try:
+            return self._store.find_token(manager, token_hash) or self._aside.back(
+                lambda header: header.token_hash == token_hash and header.manager == manager and header.is_live
+            )
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return None
 
     def used(self, record: Record) -> None:
         """Note that the running code was given this record, and may change its payload."""
         self.touches.note(record.id)
-        if self.is_shared:
-            self._follow(record)
+
+    def is_outdated(self, record: Record) -> bool:
+        """Whether another process wrote it since it was read or written here, and nobody changed it here."""
+        if not self._turn.is_shared or record.id in self._dirty:
+            return False
+        try:
+            found = self._store.read(record.id)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return False
+        if found is None or found[2] == self._store.number or hash(found[:2]) == self._foreign.get(record.id):
+            return False
+        mine = self._pickled(record)
+        return mine is not None and hash(mine) == self._seen.get(record.id)
 
     def changed(self, record: Record) -> None:
         """Note that a record has new fields."""
         self._dirty.add(record.id)
 
-    def write(self, *records: Record) -> None:
-        """Write records, in one go, whether they changed or not."""
-        with self._lock:
-            if self.is_paused:
-                self._dirty.update(record.id for record in records)
-                return
-            items, digests = [], {}
-            for record in records:
-                blob = self._pickled(record)
-                if blob is not None:
-                    items.append((record._replace(payload=None), blob))
-                    digests[record.id] = hash(blob)
+    def write(self, *records: Record) -> bool:
+        """Write records, in one go, whether they changed or not; whether all of them are written."""
+        with self._turn.lock:
+            self._dirty.update(record.id for record in records)
+            if self._turn.is_paused:
+                return False
+            blobs = [(record, blob) for record in records if (blob := self._pickled(record)) is not None]
             try:
-                self._store.write_many(items)
+                written = self._store.write_many(blobs)
             except SnapshotUnusable as error:
-                self._dirty.update(digests)
                 self._notices.not_written(error)
-            else:
-                self._seen.update(digests)
-                self._dirty.difference_update(digests)
+                return False
+            for record, blob in blobs:
+                self._seen[record.id] = hash(blob)
+                self._dirty.discard(record.id)
+            if self._notices.is_failing:
+                self._notices.written_again()
+            return written == len(records)
 
     def count(self, manager: str) -> int:
         """How many live records a manager has."""
-        return self._store.count(manager)
+        try:
+            if self._is_all_written():
+                return self._store.count(manager)
+            records = self._store.list(manager, 0.0)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            records = []
+        return sum(record.is_live for record in self._with_held(manager, records))
 
     def list(self, manager: str, now: float, *, status: str | None, key: Key | None, limit: int | None) -> list[Record]:
-        """The records of a manager, newest first, without payloads."""
-        self.write_touched(self._dirty.copy())
-        return self._store.list(manager, now, status=status, key=key, limit=limit)
+        """The records of a manager, newest first; payloads are not read."""
+        try:
+            if self._is_all_written():
+                return self._store.list(manager, now, status=status, key=key, limit=limit)
+            records = self._store.list(manager, now, key=key)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            records = []
+        found = (
+            record
+            for record in self._with_held(manager, records)
+            if key in (None, record.key) and status in (None, "expired" if record.is_expired(now) else record.status)
+        )
+        return sorted(found, key=lambda record: (record.created_at, record.id), reverse=True)[:limit]
 
-    def clear(self, manager: str) -> int:
-        """Forget the records of a manager, and return how many live ones there were."""
-        with self._lock:
-            live = self._store.count(manager)
-            self._store.clear(manager)
-            return live
+    def clear(self, manager: str) -> None:
+        """Forget the records of a manager."""
+        with self._turn.lock:
+            try:
+                headers = ((place, self._store.header(_id(place))) for place, _ in self._store.items(PARKED))
+                self._store.put({place: None for place, header in headers if not header or header.manager == manager})
+                self._aside.forget(manager)
+                self._store.clear(manager)
+            except SnapshotUnusable as error:
+                self._notices.not_written(error)
 
     # what is written when
 
@@ -163,23 +204,30 @@ class CarriedRecords:
         return self.write_touched(held)
 
     def _write(self, id: str) -> bool:
-        with self._lock:
+        with self._turn.lock:
+            if self._turn.is_paused:
+                return False
             is_dirty = id in self._dirty
             self._dirty.discard(id)  # first: who changes the record from here on marks it again
             record = self._held(id)
-            blob = None if record is None else self._pickled(record)
-            if record is None or blob is None:
+            if record is None:
+                return False
+            blob = self._pickled(record)
+            if blob is None:
+                self._dirty.add(id)
                 return False
             digest = hash(blob)
             if not is_dirty and self._seen.get(id) == digest:
                 return False
             try:
-                written = self._store.write(record._replace(payload=None), blob)
+                written = self._store.write(record, blob)
             except SnapshotUnusable as error:
                 self._dirty.add(id)
                 self._notices.not_written(error)
                 return False
             self._seen[id] = digest
+            if self._notices.is_failing:
+                self._notices.written_again()
             return written
 
     def _held(self, id: str) -> Record | None:
@@ -188,48 +236,51 @@ class CarriedRecords:
                 return record
         return None
 
+    def _with_held(self, manager: str, records: Iterable[Record]) -> Iterable[Record]:
+        """Records as they are in memory, where they are."""
+        found = {record.id: record for record in records}
+        if (storage := self._storages.get(manager)) is not None:
+            found.update((record.id, record) for record in storage.held(manager))
+        return found.values()
+
+    def _is_all_written(self) -> bool:
+        if self._dirty:
+            self.write_touched(self._dirty.copy())
+        return not self._dirty
+
     def _pickled(self, record: Record) -> bytes | None:
+        """What is stored as the payload of a record; None if that can't be told now."""
         payload = record.payload
         kind = _PLAIN
         if type(payload) is SessionData:
             kind, payload = _SESSION_DATA, dict(payload)
-        result = pickled(payload, careful=record.id in self._careful)
+        try:
+            result = pickled(payload, careful=record.id in self._careful)
+        except Exception as error:  # noqa: BLE001 - the data may raise anything; it must not stop others
+            self._notices.not_pickled(whose(record), error)
+            return None
         if result.careful:
             self._careful.add(record.id)
             for each in result.left_out:
-                self._notices.left_out(record.manager, _whose(record), "session", each)
-        return kind + result.data if result.data else None
+                self._notices.left_out(record.manager, whose(record), "session", each)
+        return kind + result.data if result.data else _NOTHING  # that it ended, say, is written all the same
 
-    def _follow(self, record: Record) -> None:
-        """Take what another process wrote of a session that nobody changed here since."""
-        found = self._store.read(record.id)
-        if found is None or found[2] == self._store.number or hash(found[1]) == self._seen.get(record.id):
-            return
-        mine = self._pickled(record)
-        if record.id in self._dirty or mine is None or hash(mine) != self._seen.get(record.id):
-            return
-        storage = self._storages.get(record.manager)
-        if storage is not None and found[0] != record._replace(payload=None):
-            storage.forget(record.id)
-
-    # what can't be read
-
-    def _set_aside(self, header: Record, blob: bytes, error: Unreadable) -> None:
-        """Take a session that can't be read out of the way, without losing its bytes."""
-        self._notices.unreadable(_whose(header), error)
-        if self._put({ASIDE + header.id.encode(): pickle.dumps((tuple(header), blob))}):
-            with self._lock:
-                self._store.delete([header.id])
-
-    def _put(self, items: dict[bytes, bytes | None]) -> bool:
-        with self._lock:
-            try:
-                self._store.put(items)
-            except SnapshotUnusable as error:
-                self._notices.not_written(error)
-                return False
-        return True
+    def _made(self, header: Record, blob: bytes, writer: int) -> Record | None:
+        """The record that was read."""
+        try:
+            value, parked = unpickled(blob[1:])
+        except Unreadable as error:
+            self._aside.put(header, blob, error)
+            return None
+        record = header._replace(payload=SessionData(value) if blob[:1] == _SESSION_DATA else value)
+        if (again := self._pickled(record)) is not None:  # the same object may give other bytes than those it came from
+            self._seen[header.id] = hash(again)
+        self._foreign[header.id] = hash((header, blob))
+        where = PARKED + header.id.encode("utf-8", "surrogatepass")
+        places = [(None, each) for each in parked]
+        self._parking.settle(where, whose(header), record.payload, places, lambda: self.write(record))
+        return record
 
 
-def _whose(record: Record) -> str:
-    return f"session {short(record.id)} of {owner(record.key)}"
+def _id(place: bytes) -> str:
+    return place.removeprefix(PARKED).decode("utf-8", "surrogatepass")

@@ -49,6 +49,13 @@ class LiveTouches:
     def ids(self) -> set[str]:
         """The sessions that somebody may still change."""
         found = self.nobodys.ids.copy()
-        for touches in tuple(self._live):
+        for touches in self._all_live():
             found |= touches.ids.copy()
         return found
+
+    def _all_live(self) -> tuple[Touches, ...]:
+        while True:
+            try:
+                return tuple(self._live)
+            except RuntimeError:  # another thread has just begun one: look again
+                continue

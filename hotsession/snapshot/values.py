@@ -2,50 +2,30 @@
 
 Nobody tells when one changes, so it is pickled and compared, as often as that takes no more than a share of the time.
 A dict or list that takes too long goes part by part, a slice at a time; another value that does is written only when
-somebody asks for everything. In the store a value is a heading and its bytes, or its heading and its parts; ID is a
-hash of its name::
-
-    value/ID          pickled Heading
-    whole/ID          the value
-    part/ID SLOT      a key and its value, or the element of a list; SLOTs of 8 bytes are in order
-    waiting/ID        parts of it that could not be read
-    lost/ID           all of it, if it could not be read, and the heading that it had
-
-Knows no request and no timer.
+somebody asks for everything. How they lie in the store says `heading`. Knows no request and no timer.
 """
 
 from __future__ import annotations
 
-import pickle
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.heading import VALUES, Heading, Keys, slot_of, whose
+from hotsession.snapshot.lost import Lost
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.parking import Parking, Place
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
-from hotsession.snapshot.piecemeal import Parts, Slice, taken_apart
+from hotsession.snapshot.piecemeal import Parts, Slice
 from hotsession.snapshot.store import Store
-from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
+from hotsession.snapshot.turn import Turn
+from hotsession.snapshot.unpickling import Unreadable, unpickled
 
 TOO_SLOW = 0.020  # seconds of pickling at a stretch that others may have to wait for
 SLICE = 0.005  # seconds after which a value that goes part by part makes a pause
 
 _FORMS: dict[type, str] = {dict: "dict", list: "list"}
-
-
-class Heading(NamedTuple):
-    """What is stored of a value beside its bytes."""
-
-    name: str
-    form: str  # "whole", "dict" or "list": how the bytes lie
-    fingerprint: str | None  # of the factory that built it
-    created_at: float
-    revision: int  # one more with each write
-    writer: int  # the number of the process that wrote it
 
 
 class Restored(NamedTuple):
@@ -61,7 +41,10 @@ class _Known:
     """What this process knows of one value, as it was last written or read."""
 
     heading: Heading
+    keys: Keys
+    stored: str | None = None  # the form in which it lies in the store; None while it does not
     digest: int | None = None  # of the whole
+    leftover: dict[bytes, bytes | None] = field(default_factory=dict)  # of another value, to go with the next write
     parts: Parts = field(default_factory=Parts)
     going: Iterator[Slice] | None = None  # a pass over the parts that made a pause
     careful: bool = False
@@ -74,17 +57,18 @@ class CarriedValues:
     Args:
         store: where they are.
         notices: where what goes wrong is said.
-        lock: held while something is written; the same for all that is carried.
+        turn: whose it is to write.
     """
 
-    def __init__(self, store: Store, notices: Notices, lock: threading.RLock) -> None:
+    def __init__(self, store: Store, notices: Notices, turn: Turn) -> None:
         self._store = store
         self._notices = notices
-        self._lock = lock
-        self._parking = Parking(store, notices, lock)
+        self._turn = turn
+        self._parking = Parking(store, notices, turn)
+        self._lost = Lost(store, notices)
         self._known: dict[str, _Known] = {}
         self._found: dict[str, tuple[int, int] | None] = {}  # name -> revision and writer when it was asked for
-        self.is_shared = False  # whether another process writes to the store as well
+        self._is_unsettled = False  # what was read calls for a write, which was not ours to do
 
     def __repr__(self) -> str:
         return f"<CarriedValues {sorted(self._known)}>"
@@ -93,42 +77,28 @@ class CarriedValues:
 
     def names(self) -> tuple[str, ...]:
         """The names of all values in the store."""
-        return tuple(Heading(*pickle.loads(data)).name for _, data in self._store.items(b"value/"))
+        return tuple(Heading.of(stored).name for _, stored in self._store.items(VALUES))
 
     def restore(self, name: str) -> Restored | None:
         """The value as it was written last, made of the classes as they are now; None if there is none to be read."""
-        with self._lock:
-            heading = self._heading(name)
-            self._found[name] = None if heading is None else (heading.revision, heading.writer)
-            if (returned := self._returned(name)) is not None:
-                return returned
-            if heading is None:
-                return None
-            known = self._known[name] = _Known(heading)
+        with self._turn.lock:
             try:
-                value, waiting = self._read(known)
-            except Unreadable as error:
-                self._lose(heading, error.parked)
+                return self._restored(name)
+            except SnapshotUnusable as error:
+                self._notices.not_read(error)
                 return None
-            self._parking.settle(b"waiting/" + _id(name), _whose(name), value, waiting)
-            if heading.form == "whole":
-                known.digest = hash(self._pickled(known, value).data)
-            return Restored(value, heading.fingerprint, heading.created_at)
 
     def has_moved_on(self) -> bool:
-        """Whether another process wrote one of the values after this one had asked for it."""
-        with self._lock:
-            for name, before in self._found.items():
-                heading = self._heading(name)
-                if (None if heading is None else (heading.revision, heading.writer)) != before:
-                    return True
-            return False
+        """Whether what was read is to be read again: another process wrote it since, or it was not ours to settle."""
+        with self._turn.lock:
+            return self._is_unsettled or any(_mark(self._heading(name)) != each for name, each in self._found.items())
 
     def ask_again(self) -> None:
         """Forget what was read: it will be asked for again."""
-        with self._lock:
+        with self._turn.lock:
             self._known.clear()
             self._found.clear()
+            self._is_unsettled = False
 
     # writing
 
@@ -143,30 +113,45 @@ class CarriedValues:
         Returns:
             How many entries of the store were written.
         """
-        with self._lock:
-            known = self._known.get(name)
-            if known is None or known.heading[2:4] != (entry.fingerprint, entry.created_at):
-                heading = self._heading(name)
-                revision = 0 if heading is None else heading.revision
-                if heading is not None:  # of another value that had this name
-                    self.forget(name)
-                heading = Heading(name, "whole", entry.fingerprint, entry.created_at, revision, self._store.number)
-                known = self._known[name] = _Known(heading)
-            if self._is_overtaken(known):
-                return 0
-            if known.heading.form != "whole":
-                return self._write_parts(known, entry.value, everything)
-            return self._write_whole(known, entry.value, everything)
+        with self._turn.lock:
+            try:
+                known = self._known.get(name)
+                if known is None or known.heading[2:4] != (entry.fingerprint, entry.created_at):
+                    known = self._known[name] = self._begun(name, entry)
+                if known.heading.form != "whole":
+                    return self._write_parts(known, entry.value, everything)
+                return self._write_whole(known, entry.value, everything)
+            except SnapshotUnusable as error:
+                self._notices.not_written(error)
+            except Exception as error:  # noqa: BLE001 - the value may raise anything; it must not stop others
+                self._notices.not_pickled(whose(name), error)
+            return 0
+
+    def is_going(self, name: str) -> bool:
+        """Whether a pass over the parts of a value made a pause, and waits to be gone on with."""
+        known = self._known.get(name)
+        return known is not None and known.going is not None
 
     def forget(self, name: str) -> None:
-        """Drop a value from the store."""
-        with self._lock:
+        """Drop a value from the store, with all that is kept of it."""
+        with self._turn.lock:
             self._known.pop(name, None)
-            id = _id(name)
-            gone = [kind + id for kind in (b"value/", b"whole/", b"waiting/", b"lost/")]
-            gone += [key for key, _ in self._store.items(b"part/" + id)]
-            if self._put(dict.fromkeys(gone)) and name in self._found:
-                self._found[name] = None
+            keys = Keys(name)
+            try:
+                self._put({**self._all_of(keys), keys.lost: None})
+            except SnapshotUnusable as error:
+                self._notices.not_written(error)
+            else:
+                self._found.pop(name, None)
+
+    def _begun(self, name: str, entry: Any) -> _Known:
+        """What is known of a value that was not written before; what else had its name is gone."""
+        before, keys = self._heading(name), Keys(name)
+        if before is not None and before.writer > self._store.number:
+            return _Known(before._replace(fingerprint=entry.fingerprint, created_at=entry.created_at), keys)
+        revision = 0 if before is None else before.revision
+        heading = Heading(name, "whole", entry.fingerprint, entry.created_at, revision, self._store.number)
+        return _Known(heading, keys, leftover=self._all_of(keys))
 
     def _write_whole(self, known: _Known, value: Any, everything: bool) -> int:
         if known.heavy and not everything:
@@ -180,16 +165,17 @@ class CarriedValues:
                 self._notices.too_slow(known.heading.name, TOO_SLOW)
                 return 0
             known.heading = known.heading._replace(form=form)
+            known.leftover.update(dict.fromkeys(self._parts_of(known.keys)))  # of a pass that was killed
             return self._write_parts(known, value, everything)
         if not result.data or hash(result.data) == known.digest:
             return 0
-        if not self._put({b"whole/" + _id(known.heading.name): result.data}, known):
+        if not self._put({known.keys.whole: result.data}, known):
             return 0
-        known.digest = hash(result.data)
+        known.digest, known.stored = hash(result.data), "whole"
         return 1
 
     def _write_parts(self, known: _Known, value: Any, everything: bool) -> int:
-        name = known.heading.name
+        name, form = known.heading.name, known.heading.form
         limit = None if everything else TOO_SLOW
         if known.going is None or everything:
             known.going = known.parts.changes(
@@ -198,20 +184,22 @@ class CarriedValues:
                 lambda path: self._notices.too_slow(f"{name}{path}", TOO_SLOW),
                 None if everything else SLICE,
             )
-        found = next(known.going, None)
-        if found is None or everything:
-            known.going = None
-        if found is None or (not found.changed and known.heading.revision and known.digest is None):
+        going, known.going = known.going, None  # unless all goes well
+        found = next(going)
+        if not found.is_last:
+            known.going = going
+        has_new_form = found.is_last and known.stored != form
+        if not found.changed and not has_new_form:
             return 0
-        id = _id(name)
-        items: dict[bytes, bytes | None] = {b"part/" + id + _slot(slot): part for slot, part in found.changed.items()}
-        if known.digest is not None:  # up to now it was written as a whole
-            items[b"whole/" + id] = None
-        if not self._put(items, known):
+        items = {known.keys.part(slot): part for slot, part in found.changed.items()}
+        if has_new_form:  # only now all parts are there
+            items[known.keys.whole] = None
+        if not self._put(items, known, with_heading=found.is_last or known.stored == form):
             known.going = None
             return 0
-        known.digest = None
         known.parts.note_written(found)
+        if has_new_form:
+            known.stored, known.digest = form, None
         return len(found.changed)
 
     def _pickled(self, known: _Known, value: Any, path: str = "", *, limit: float | None = None) -> Pickled:
@@ -219,94 +207,99 @@ class CarriedValues:
         known.careful = known.careful or result.careful
         name = known.heading.name
         for each in result.left_out:
-            self._notices.left_out(name, _whose(name), f"{name}{path}", each)
+            self._notices.left_out(name, whose(name), f"{name}{path}", each)
         return result
 
-    def _put(self, items: dict[bytes, bytes | None], known: _Known | None = None) -> bool:
-        """Write items, with the next heading of the value that they belong to; whether that could be done."""
-        if known is not None:
-            heading = known.heading._replace(revision=known.heading.revision + 1, writer=self._store.number)
-            items = {**items, b"value/" + _id(heading.name): pickle.dumps(tuple(heading))}
-        try:
-            self._store.put(items)
-        except SnapshotUnusable as error:
-            self._notices.not_written(error)
+    def _put(self, items: dict[bytes, bytes | None], known: _Known | None = None, *, with_heading: bool = True) -> bool:
+        """Write items, with the next heading of the value that they belong to; whether that was ours to do."""
+        if self._turn.is_paused:
             return False
-        if known is not None:
+        if known is None:
+            self._store.put(items)
+            return True
+        heading = known.heading
+        now = self._heading(heading.name)
+        if now is not None and now.writer > self._store.number:  # a newer process has it
+            return False
+        if with_heading:
+            heading = heading._replace(revision=heading.revision + 1, writer=self._store.number)
+            items = {**items, known.keys.heading: bytes(heading)}
+        self._store.put({**known.leftover, **items})
+        known.leftover.clear()
+        if with_heading:
             known.heading = heading
-            self._found[heading.name] = heading.revision, heading.writer
+            self._found[heading.name] = _mark(heading)
+        if self._notices.is_failing:
+            self._notices.written_again()
         return True
-
-    def _is_overtaken(self, known: _Known) -> bool:
-        """Whether a newer process wrote the value: then it is no longer ours to write."""
-        heading = self._heading(known.heading.name) if self.is_shared else None
-        return heading is not None and heading.writer > self._store.number
 
     # the bytes
 
     def _heading(self, name: str) -> Heading | None:
-        data = self._store.get(b"value/" + _id(name))
-        return None if data is None else Heading(*pickle.loads(data))
+        stored = self._store.get(Keys(name).heading)
+        return None if stored is None else Heading.of(stored)
+
+    def _all_of(self, keys: Keys) -> dict[bytes, bytes | None]:
+        """What drops the bytes of a value, but for those of values that were lost."""
+        return dict.fromkeys((keys.heading, keys.whole, keys.waiting, *self._parts_of(keys)))
+
+    def _parts_of(self, keys: Keys) -> list[bytes]:
+        return [key for key, _ in self._store.items(keys.parts)]
+
+    def _restored(self, name: str) -> Restored | None:
+        heading = self._heading(name)
+        self._found[name] = _mark(heading)
+        if (found := self._lost.returned(name)) is not None:  # it wins over what was built in its place
+            value, old, items = found
+            return self._returned(Restored(value, old.fingerprint, old.created_at), name, items)
+        if heading is None:
+            return None
+        known = self._known[name] = _Known(heading, Keys(name), stored=heading.form)
+        try:
+            value, waiting = self._read(known)
+        except Unreadable as error:
+            del self._known[name]
+            self._notices.parked(whose(name), error.parked)
+            self._is_unsettled = not self._put(self._lost.items(heading, error.parked)) or self._is_unsettled
+            self._found[name] = None
+            return None
+        restored = Restored(value, heading.fingerprint, heading.created_at)
+        if heading.form == "whole":
+            known.digest = self._digest(known, value)
+        before = self._parking.find(known.keys.waiting)
+        self._parking.settle(
+            known.keys.waiting, whose(name), value, waiting, lambda: bool(self.write(name, restored, everything=True))
+        )
+        if self._turn.is_paused and (waiting or before):
+            self._is_unsettled = True
+        return restored
+
+    def _returned(self, restored: Restored, name: str, items: dict[bytes, bytes | None]) -> Restored:
+        """A value that was lost and is back: it is written in its place before it is let go there."""
+        if self._turn.is_paused:
+            self._is_unsettled = True
+        elif self.write(name, restored, everything=True):
+            self._put(items)
+        return restored
+
+    def _digest(self, known: _Known, value: Any) -> int | None:
+        """The hash that the value has if it is not changed; None if that takes long, so that it is written again."""
+        try:
+            return hash(self._pickled(known, value, limit=TOO_SLOW).data)
+        except Exception as error:  # noqa: BLE001 - the value may raise anything
+            if not isinstance(error, TooSlow):
+                self._notices.not_pickled(whose(known.heading.name), error)
+            return None
 
     def _read(self, known: _Known) -> tuple[Any, list[Place]]:
-        id = _id(known.heading.name)
         if known.heading.form == "whole":
-            data = self._store.get(b"whole/" + id)
-            if data is None:
-                raise Unreadable(Parked(None, "", "the snapshot has its name and not its bytes", b""))
-            value, parked = unpickled(data)
+            value, parked = unpickled(self._store.get(known.keys.whole) or b"")
             return value, [(None, each) for each in parked]
         whole: Any = {} if known.heading.form == "dict" else []
-        waiting: list[Place] = []
-        for key, stored in self._store.items(b"part/" + id):
-            part = taken_apart(int.from_bytes(key[-8:], "big"), stored)
-            try:
-                where = unpickled(part.label).value
-                value, parked = unpickled(part.data)
-            except Unreadable as error:
-                waiting.append((None, error.parked._replace(key=part.label)))
-                continue
-            waiting += [(part.label, each) for each in parked]
-            known.parts.note(part)
-            if isinstance(whole, dict):
-                whole[where] = value
-            else:
-                whole.append(value)
-        return whole, waiting
-
-    def _lose(self, heading: Heading, parked: Parked) -> None:
-        """Keep the bytes of a value that can't be read; a new one is built in its place."""
-        name, id = heading.name, _id(heading.name)
-        del self._known[name]
-        self._notices.parked(_whose(name), parked)
-        lost = pickle.dumps((tuple(heading), tuple(parked)))
-        self._put({b"lost/" + id: lost, b"value/" + id: None, b"whole/" + id: None})
-        self._found[name] = None
-
-    def _returned(self, name: str) -> Restored | None:
-        """A value that could not be read, if it can be now. It wins over what was built in its place."""
-        stored = self._store.get(b"lost/" + _id(name))
-        if stored is None:
-            return None
-        heading, lost = pickle.loads(stored)
-        parked = Parked(*lost)
-        try:
-            _, value = unpark(parked)
-        except Unreadable as error:
-            self._notices.parked(_whose(name), error.parked)
-            return None
-        self._notices.returned(_whose(name), parked)
-        self._put({b"lost/" + _id(name): None})
-        return Restored(value, *Heading(*heading)[2:4])
+        rows = ((slot_of(key), stored) for key, stored in self._store.items(known.keys.parts))
+        waiting = known.parts.read(whole, rows, lambda parked: self._notices.parked(whose(known.heading.name), parked))
+        return whole, [*waiting]
 
 
-def _whose(name: str) -> str:
-    return f"what is kept as {name!r}"
-
-
-def _id(name: str) -> bytes:
-    return blake2b(name.encode(), digest_size=16).digest()
-
-
-def _slot(slot: int) -> bytes:
-    return slot.to_bytes(8, "big")
+def _mark(heading: Heading | None) -> tuple[int, int] | None:
+    return None if heading is None else (heading.revision, heading.writer)

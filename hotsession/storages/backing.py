@@ -19,13 +19,12 @@ class Held(Protocol):
         """The one with this id."""
         ...
 
-    def forget(self, id: str) -> None:
-        """Let one go from memory: the backing has a newer one."""
-        ...
-
 
 class Backing(Protocol):
-    """What holds the records of a memory storage outside of its process. Its methods are called from any thread."""
+    """What holds the records of a memory storage outside of its process.
+
+    Its methods are called from any thread, and none of them fails: without it, what is in memory is all there is.
+    """
 
     def attach(self, storage: Held, manager: str) -> None:
         """Take on the records of a manager; `storage` has those that are in memory."""
@@ -47,12 +46,16 @@ class Backing(Protocol):
         """Note that the running code was given this record, whose live payload it may change from now on."""
         ...
 
+    def is_outdated(self, record: Record) -> bool:
+        """Whether this record, which is in memory, is to be read again: another process wrote it, and nobody here."""
+        ...
+
     def changed(self, record: Record) -> None:
         """Note that a record has new fields, of those that it is not found by; its payload may have changed."""
         ...
 
-    def write(self, *records: Record) -> None:
-        """Write records whose indexed fields changed, at once."""
+    def write(self, *records: Record) -> bool:
+        """Write records whose indexed fields changed, at once; whether that could be done."""
         ...
 
     def count(self, manager: str) -> int:
@@ -60,9 +63,9 @@ class Backing(Protocol):
         ...
 
     def list(self, manager: str, now: float, *, status: str | None, key: Key | None, limit: int | None) -> list[Record]:
-        """The records of a manager, newest first; the payload of each is a `Deferred`."""
+        """The records of a manager, newest first; what their payloads are is left open."""
         ...
 
-    def clear(self, manager: str) -> int:
-        """Forget the records of a manager, and return how many live ones there were."""
+    def clear(self, manager: str) -> None:
+        """Forget the records of a manager."""
         ...

@@ -83,14 +83,17 @@ class MemoryStorage:
         record = self._records.get(self._keys.get((manager, key), ""))
         if self._backing is None or manager not in self._backed:
             return record
-        return self._given(record, None if record else self._backing.find_key(manager, key))
+        found = self._given(record, None if record else self._backing.find_key(manager, key))
+        return found if found is not None and found.is_live else None
 
     async def find_token(self, manager: str, token_hash: bytes) -> Record | None:
         """The live record that the token with this hash opens."""
         record = self._records.get(self._tokens.get((manager, token_hash), ""))
         if self._backing is None or manager not in self._backed:
             return record
-        return self._given(record, None if record else self._backing.find_token(manager, token_hash))
+        found = self._given(record, None if record else self._backing.find_token(manager, token_hash))
+        # What the backing finds a record by may be older than what is in memory: a write may have failed.
+        return found if found is not None and found.is_live and found.token_hash == token_hash else None
 
     async def add(self, record: Record, *, replacing: str | None = None) -> Record | None:
         """Store a new record, unless its key has a live one other than `replacing`."""
@@ -112,6 +115,7 @@ class MemoryStorage:
                 self._put(written[0], replaced)
             self._put(record, None)
         if backing is not None and record.manager in self._backed:
+            backing.used(record)
             backing.write(*written)
         return None
 
@@ -119,7 +123,7 @@ class MemoryStorage:
         """Store `record` over the one with its id, if that is exactly one version behind."""
         backing = self._backing
         if backing is not None:
-            await self.get(record.id)
+            self._have(record.id)
         with self._lock:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
@@ -139,7 +143,7 @@ class MemoryStorage:
     async def touch(self, id: str, seen_at: float, expires_at: float | None) -> Record | None:
         """Note that a session was seen, without a new version."""
         if self._backing is not None:
-            await self.get(id)
+            self._have(id)
         with self._lock:
             record = self._records.get(id)
             if record is not None:
@@ -160,7 +164,7 @@ class MemoryStorage:
         """The records of a manager, newest first."""
         if self._backing is not None and manager in self._backed:
             records = self._backing.list(manager, now, status=status, key=key, limit=limit)
-            return [self._records.get(record.id) or self._deferred(record) for record in records]
+            return [self._deferred(self._records.get(record.id, record)) for record in records]
         with self._lock:
             found = (
                 record
@@ -173,15 +177,19 @@ class MemoryStorage:
 
     def clear(self, manager: str | None = None) -> int:
         """Forget all sessions, or those of one manager, and return how many live ones there were."""
+        backed = {}
+        if self._backing is not None:
+            backed = {each: self._backing.count(each) for each in self._backed if manager in (None, each)}
         with self._lock:
             gone = [record for record in self._records.values() if manager in (None, record.manager)]
             for record in gone:
                 del self._records[record.id]
                 self._unlist(record)
             live = Counter(record.manager for record in gone if record.is_live)
-        for each in self._backed:
-            if self._backing is not None and manager in (None, each):
-                live[each] = self._backing.clear(each)
+        for each in backed:
+            if self._backing is not None:
+                self._backing.clear(each)
+        live.update({each: count - live[each] for each, count in backed.items()})
         return live.total()
 
     # what the backing asks for and needs
@@ -195,13 +203,6 @@ class MemoryStorage:
         """The record with this id if it is in memory."""
         return self._records.get(id)
 
-    def forget(self, id: str) -> None:
-        """Let a record go from memory: the backing has a newer one."""
-        with self._lock:
-            record = self._records.pop(id, None)
-            if record is not None:
-                self._unlist(record)
-
     def _given(self, record: Record | None, id: str | None) -> Record | None:
         """Have a record in memory and note its use; the one with `id` is read in when `record` is not there."""
         backing = self._backing
@@ -209,16 +210,25 @@ class MemoryStorage:
             return record
         if record is None and id:
             record = self._recalled(id)
-        if record is not None and record.manager in self._backed:
-            backing.used(record)
-            record = self._records.get(record.id)  # another process may have changed it, and `used` noticed
+        if record is None or record.manager not in self._backed:
+            return record
+        if backing.is_outdated(record):
+            self._let_go(record)
+            if (record := self._recalled(record.id)) is None:
+                return None
+        backing.used(record)
         return record
+
+    def _have(self, id: str) -> None:
+        """Have a record in memory that is about to be changed: as it is there, if it is."""
+        record = self._records.get(id) or self._recalled(id)
+        if record is not None and self._backing is not None and record.manager in self._backed:
+            self._backing.used(record)
 
     def _recalled(self, id: str) -> Record | None:
         """The record with this id: in memory, or read into it."""
         if (held := self._records.get(id)) is not None:
-            # It was not found by what the backing finds it by, so somebody changed that just now.
-            return held if held.is_live else None
+            return held
         read = None if self._backing is None else self._backing.read(id)
         if read is None or read.manager not in self._backed:
             return None
@@ -228,8 +238,15 @@ class MemoryStorage:
                 self._put(read, None)
             return held or read
 
+    def _let_go(self, record: Record) -> None:
+        """Let a record go from memory, unless it has just been replaced there."""
+        with self._lock:
+            if self._records.get(record.id) is record:
+                del self._records[record.id]
+                self._unlist(record)
+
     def _deferred(self, record: Record) -> Record:
-        """A record whose payload is read in when somebody looks at it."""
+        """A record whose payload is had in memory, and known to be used, when somebody looks at it."""
 
         def load() -> Any:
             found = self._given(self._records.get(record.id), record.id)

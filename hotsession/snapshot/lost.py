@@ -1,0 +1,55 @@
+"""Kept values of which nothing could be read: their bytes are kept until it can, and another was built in their place.
+
+A list per name, oldest first: who renames a class twice and goes back finds the first one again. Knows no pickling.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+from hotsession.snapshot.heading import Heading, Keys, whose
+from hotsession.snapshot.notices import Notices
+from hotsession.snapshot.store import Store
+from hotsession.snapshot.unpickling import Parked, Unreadable, unpark
+
+
+class Lost:
+    """What is lost in a store, for the time being. Its methods raise `SnapshotUnusable`.
+
+    Args:
+        store: where.
+        notices: where it is said.
+    """
+
+    def __init__(self, store: Store, notices: Notices) -> None:
+        self._store = store
+        self._notices = notices
+
+    def __repr__(self) -> str:
+        return f"<Lost in {self._store!r}>"
+
+    def items(self, heading: Heading, parked: Parked) -> dict[bytes, bytes | None]:
+        """What is to be stored when a value is lost: its bytes move to those that are."""
+        keys = Keys(heading.name)
+        stored = [*self._all(keys), *([(tuple(heading), tuple(parked))] if parked.data else [])]
+        return {keys.lost: pickle.dumps(stored) if stored else None, keys.heading: None, keys.whole: None}
+
+    def returned(self, name: str) -> tuple[object, Heading, dict[bytes, bytes | None]] | None:
+        """The newest one that can be read now, its heading, and what is to be stored when it is back."""
+        keys = Keys(name)
+        stored = self._all(keys)
+        for each in reversed(stored):
+            parked = Parked(*each[1])
+            try:
+                _, value = unpark(parked)
+            except Unreadable as error:
+                self._notices.parked(whose(name), error.parked)
+                continue
+            rest = [other for other in stored if other is not each]
+            self._notices.returned(whose(name), parked)
+            return value, Heading(*each[0]), {keys.lost: pickle.dumps(rest) if rest else None}
+        return None
+
+    def _all(self, keys: Keys) -> list[tuple[tuple, tuple]]:  # type: ignore[type-arg]
+        stored = self._store.get(keys.lost)
+        return [] if stored is None else list(pickle.loads(stored))
