@@ -107,7 +107,12 @@ def _patiently(value: Any, careful: bool, deadline: float | None, is_own: IsOwn)
             raise
         except Exception:  # noqa: BLE001, S110 - as above; the careful way tells what can't go, and why
             pass
-    return _holding_still(lambda last: _carefully(value, deadline, is_own, last))
+    try:
+        return _holding_still(lambda last: _carefully(value, deadline, is_own, last))
+    except TooSlow:
+        raise
+    except Exception as error:  # noqa: BLE001 - users' code may raise anything, and it goes into the report
+        return _nothing(value, str(error))
 
 
 def _plainly(value: Any, deadline: float | None) -> bytes:
@@ -156,7 +161,11 @@ def _without_what_cannot_go(
         else:
             heading = Heading(dump.holds_code or reducer.holds_code, bool(dump.stand_ins))
             return Pickled(bytes(heading) + file.content(), survey.left_out(), True)
-    return Pickled(b"", (LeftOut("", type_name(type(value)), "no part of it could be pickled"),), True)
+    return _nothing(value, "no part of it could be pickled")
+
+
+def _nothing(value: Any, why: str) -> Pickled:
+    return Pickled(b"", (LeftOut("", type_name(type(value)), why),), True)
 
 
 class _File:

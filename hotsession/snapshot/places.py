@@ -203,4 +203,7 @@ def written(step: str | tuple[str, Any]) -> str:
         return ""
     if isinstance(key, str):
         return f".{key}" if kind == "." else f"[{json.dumps(key, ensure_ascii=False):.80}]"
-    return f"[{key!r:.80}]"
+    try:
+        return f"[{key!r:.80}]"
+    except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and the place is named all the same
+        return f"[{object.__repr__(key)}]"

@@ -56,7 +56,10 @@ def is_race(error: Exception) -> bool:
 
 def default_is_own(path: str) -> bool:
     """Whether a file is below the working directory, and nobody installed it there."""
-    return _ownership(str(Path.cwd())).owns(path)
+    try:
+        return _ownership(str(Path.cwd())).owns(path)
+    except FileNotFoundError:  # the working directory is gone
+        return False
 
 
 @functools.lru_cache(maxsize=1)
@@ -137,6 +140,8 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         registered = self._registered(obj, cls)
         found = obj.__reduce_ex__(5) if registered is None else registered(obj)
         if isinstance(found, str):
+            if "<" in found:
+                raise CannotGo("it is found by no name")
             module = _text(getattr(obj, "__module__", None)) or cls.__module__
             return found if _look_up(module, found) is obj and not self.anew else (by_name, (module, found))
         return found
@@ -199,8 +204,8 @@ def _source_of(cls: type) -> str | None:
     module = sys.modules.get(_text(getattr(cls, "__module__", None)))
     path = getattr(module, "__file__", None)
     if path is None and module is None:  # the module is gone, the functions of the class know its file
-        codes = (getattr(each, "__code__", None) for each in vars(cls).values())
-        path = next((code.co_filename for code in codes if code is not None), None)
+        functions = (each for each in vars(cls).values() if isinstance(each, types.FunctionType))
+        path = next((each.__code__.co_filename for each in functions), None)
     return path
 
 

@@ -35,6 +35,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotsession.registry import Transaction, registry
 from hotsession.snapshot.pickling import LeftOut, TooSlow, pickled
 from hotsession.snapshot.unpickling import unpickled
 
@@ -414,6 +415,44 @@ def test_the_careful_way_is_asked_for_once() -> None:
     assert pickled(value, careful=True) == first
 
 
+class Shy:
+    """Can be a key, and not be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("not today")
+
+
+def test_a_key_that_cannot_be_shown_is_named_all_the_same() -> None:
+    """A broken __repr__ costs nobody his session."""
+    (left,) = pickled({Shy(): LOCK, "rest": 1}, is_own=is_own).left_out
+    assert left.path.startswith(f"[<{__name__}.Shy object at")
+
+
+class Fickle:
+    """Has a hash once."""
+
+    hashed = False
+
+    def __hash__(self) -> int:
+        if self.hashed:
+            raise ValueError("not today")
+        self.hashed = True
+        return 1
+
+
+def test_whatever_users_code_raises_is_told_and_not_raised() -> None:
+    """Where nothing can be saved, the whole is left out, with the reason."""
+    assert pickled({Fickle(): 1, "x": LOCK}) == (b"", (LeftOut("", "dict", "not today"),), True)
+
+
+def test_a_working_directory_that_is_gone_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no class counts as own."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert [each.path for each in pickled({"x": Plain(lock=LOCK)}).left_out] == ['["x"]']
+
+
 class Angry:
     def __init__(self, how: str) -> None:
         self.how = how
@@ -564,6 +603,53 @@ def test_closures_and_defaults_return_with_their_function() -> None:
     up, get = returned["counter"]
     assert (up(), up(), get()) == (2, 4, 4)
     assert returned["factorial"](5) == 120
+
+
+def test_local_classes_of_every_kind_return() -> None:
+    """Enumerations, dataclasses, subclasses that call super(), and functions with a cache."""
+
+    class Base:
+        def name(self) -> str:
+            return "base"
+
+    class Derived(Base):
+        def name(self) -> str:
+            return f"derived from {super().name()}"
+
+    class Size(enum.Enum):
+        SMALL = 1
+
+    @dataclasses.dataclass(frozen=True)
+    class Local:
+        size: Size
+
+    value = {"derived": Derived(), "local": Local(Size.SMALL), "size": Size.SMALL}
+    returned = carried(value)
+    assert returned["derived"].name() == "derived from base"
+    assert returned["local"].size.name == "SMALL"
+    assert returned["local"].size is returned["size"]
+
+
+def test_what_is_named_by_a_function_s_inside_is_left_out() -> None:
+    """A cached local function says that it is found by a name, and is not."""
+
+    @functools.cache
+    def local() -> int:
+        return 1
+
+    assert carried_without({"f": local, "rest": 1}, ('["f"]', "functools._lru_cache_wrapper")) == {"rest": 1}
+
+
+def test_code_that_is_being_loaded_is_referred_to_by_name(make: Any) -> None:
+    """While a load is under way pickle itself looks at the modules before it, so it is told the names."""
+    module = make("class A: pass\n")
+    token = registry.loading_variable.set(Transaction())
+    try:
+        result = pickled({"a": module.A(), "lock": LOCK}, is_own=is_own)
+    finally:
+        registry.loading_variable.reset(token)
+    assert b"by_name" in result.data
+    assert type(unpickled(result.data).value["a"]) is module.A
 
 
 def test_an_object_of_a_local_class_returns() -> None:
