@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from hotsession.bytecode import begin_if_restarted
 from hotsession.errors import (
     ConfigurationError,
     ControlError,
@@ -87,6 +88,8 @@ _LATER = {
     "provide": "hotsession.asgi.dependencies",
     "testing": "hotsession.testing",
 }
+
+begin_if_restarted()  # now: the module that imports us has left bytecode that can hide its next save
 
 
 def __getattr__(name: str) -> object:

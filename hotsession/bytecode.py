@@ -17,20 +17,39 @@ import logging
 import marshal
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from hotsession.ownership import Ownership
+from hotsession.errors import ConfigurationError
+from hotsession.reloaders import RUN
+from hotsession.snapshot.decision import decide
+
+if TYPE_CHECKING:
+    from hotsession.ownership import Ownership
 
 _UNSURE_SECONDS = 2.0
 _HEADER_SIZE = 16
 _HASHED = 0b01  # a bit of the flags in the header: the file is checked by a hash of the source, if at all (PEP 552)
 
 _log = logging.getLogger("hotsession.bytecode")
+
+
+def begin_if_restarted() -> None:
+    """Call `begin` if another program's reloader starts this process anew. For the import of hotsession itself.
+
+    Later is too late: an app that is mounted hears of nothing before its first request, and the next save, which finds
+    the stale bytecode, may come before that.
+    """
+    try:
+        decision = decide()
+    except ConfigurationError:  # said where the snapshot is opened
+        return
+    if decision.on and decision.server is not None and decision.server.kind != RUN:
+        begin()
 
 
 def begin(roots: Iterable[str | Path] | None = None) -> None:
@@ -44,6 +63,8 @@ def begin(roots: Iterable[str | Path] | None = None) -> None:
             the standard library, when left out.
     """
     if _finder() is None:
+        from hotsession.ownership import Ownership  # not needed in production, which imports this module all the same
+
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, BytecodeFinder(Ownership(_own_roots() if roots is None else roots)))
     for bytecode in _loaded():
@@ -165,6 +186,8 @@ def _noted(source: os.stat_result) -> bytes:
 
 def _own_roots() -> list[Path]:
     """The working directory and what `sys.path` names, without the standard library."""
+    import sysconfig  # as above
+
     libraries = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")]
     places = [Path(place).resolve() for place in (str(Path.cwd()), *sys.path) if Path(place).is_dir()]
     return [place for place in places if not any(place.is_relative_to(library) for library in libraries)]
