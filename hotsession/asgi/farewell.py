@@ -16,6 +16,7 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refuse
+from hotsession.asgi.direct_inbox import DirectInbox
 from hotsession.loops import Home
 from hotsession.signals import before_the_end
 
@@ -82,6 +83,7 @@ class Farewell:
         else:
             exchange = HTTPExchange(scope, receive, send)
             exchange.last = self.said
+        exchange.inbox = DirectInbox
         self._open[exchange] = self._here(), time.monotonic()
         return exchange
 

@@ -9,15 +9,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import anyio
 from starlette.types import Message, Receive, Scope, Send
 
+from hotsession.asgi.direct_inbox import DirectInbox
 from hotsession.asgi.inbox import Inbox
-
-if TYPE_CHECKING:
-    from hotsession.asgi.trio_inbox import TrioInbox
 
 logger = logging.getLogger("hotsession")
 
@@ -49,6 +47,7 @@ class Work:
     Attributes:
         cancelled: whether it was cancelled, because its app did not notice that it was ended.
         finished: whether it was told to end.
+        inbox: makes what the client's messages go through.
         task: what the app runs in.
     """
 
@@ -62,6 +61,7 @@ class Work:
         "_told",
         "cancelled",
         "finished",
+        "inbox",
         "task",
     )
 
@@ -71,6 +71,7 @@ class Work:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.cancelled = False
         self.finished = False
+        self.inbox: type[Inbox | DirectInbox] = Inbox
         try:
             self.task: Cancellable | None = asyncio.current_task()
         except RuntimeError:  # on trio tasks can't be cancelled: who wants to puts a scope here
@@ -78,7 +79,7 @@ class Work:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._inbox: Inbox | TrioInbox | None = None
+        self._inbox: Inbox | DirectInbox | None = None
         self._left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
         self._released = False
         self._told = False
@@ -117,7 +118,7 @@ class Work:
     def _next(self) -> Awaitable[Message]:
         """The client's next message; a wait for it ends when the work is ended."""
         if self._inbox is None:
-            self._inbox = _inbox(self._receive, {**self.gone})
+            self._inbox = self.inbox(self._receive, {**self.gone})
             if self._left is not None and self._left.is_set():
                 self._inbox.end()
         return self._inbox.next()
@@ -165,15 +166,6 @@ class Work:
             self._left.set()
         if self._inbox is not None:
             self._inbox.end()
-
-
-def _inbox(receive: Receive, gone: Message) -> Inbox | TrioInbox:
-    try:
-        return Inbox(receive, gone)
-    except RuntimeError:  # no loop of asyncio's runs
-        from hotsession.asgi.trio_inbox import TrioInbox
-
-        return TrioInbox(receive, gone)
 
 
 _background: set[asyncio.Task[None]] = set()

@@ -1,17 +1,26 @@
-"""An `Inbox` on trio: to give up waiting loses no message there, so the server's `receive` is awaited as it is."""
+"""An inbox that awaits the server's `receive` in the task of the app, on asyncio and trio.
+
+What the middleware is given as `receive` may be another middleware's: Starlette's `BaseHTTPMiddleware` opens a task
+group in it, which must not be left in another task than it was entered in. So it can't be begun here and finished
+elsewhere, as `hotsession.asgi.inbox.Inbox` does for the host, which stands right before the server. A message that is
+there is returned without giving way all the same; who gives up waiting may lose what `receive` itself loses then.
+"""
 
 from __future__ import annotations
 
-import trio
+import anyio
 from starlette.types import Message, Receive
 
 
-class TrioInbox:
-    """The messages of one connection; see `hotsession.asgi.inbox.Inbox`.
+class DirectInbox:
+    """The messages of one connection.
 
     Args:
         receive: the server's.
         gone: the message that tells the app that the client has left.
+
+    Attributes:
+        told: whether the app was given that message.
     """
 
     __slots__ = ("_end", "_gone", "_receive", "_stopped", "_waiting", "told")
@@ -21,11 +30,11 @@ class TrioInbox:
         self._stopped = False
         self._receive = receive
         self._gone = gone
-        self._waiting: set[trio.CancelScope] = set()
-        self._end = trio.Event()
+        self._waiting: set[anyio.CancelScope] = set()
+        self._end = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<TrioInbox waiting={bool(self._waiting)} ended={self.ended}>"
+        return f"<DirectInbox waiting={bool(self._waiting)} ended={self.ended}>"
 
     @property
     def ended(self) -> bool:
@@ -35,13 +44,14 @@ class TrioInbox:
     async def next(self) -> Message:
         """The next message, or that the client is gone when the connection is ended first."""
         if not self._stopped:
-            with trio.CancelScope() as waiting:
+            with anyio.CancelScope() as waiting:
                 self._waiting.add(waiting)
                 try:
                     return await self._receive()
                 finally:
                     self._waiting.discard(waiting)
-        await self._end.wait()
+        if not self.ended:
+            await self._end.wait()
         self.told = True
         return self._gone
 
