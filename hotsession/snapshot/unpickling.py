@@ -125,7 +125,11 @@ def _why(error: BaseException) -> str:
 
 
 def _apart(data: bytes) -> Unpickled | None:
-    """The items of a dict that can be read, the others parked; None if it is no dict, or can't be taken apart."""
+    """The items of a dict that can be read, the others parked; None if it is no dict, or can't be taken apart.
+
+    Each item is tried by itself before those that can be read are read at once, so that what they share stays shared:
+    a `__setstate__` may run more than once, for an object that is thrown away.
+    """
     heading, body = Heading.split(data)
     try:
         tree = inert.read(body)
