@@ -157,8 +157,10 @@ class Carrier:
     def _write_sessions(self) -> int:
         written = 0
         self._unlooked = self._unlooked or self.records.may_have_changed()
-        while self._unlooked and not self._look_pace.has_taken(SLICE):
+        while self._unlooked:
             written += self.records.write_touched((self._unlooked.pop(),))
+            if self._look_pace.has_taken(SLICE):
+                break
         return written
 
     def _look_at_values(self) -> None:
@@ -174,10 +176,12 @@ class Carrier:
         entries = _carried_entries()
         written = 0
         self._pending = self._pending or list(entries)
-        while self._pending and not self._value_pace.has_taken(SLICE):
+        while self._pending:
             name = self._pending.pop()
             if name in entries:
                 written += self.values.write(name, entries[name])
+            if self._value_pace.has_taken(SLICE):
+                break
         return written
 
     def _write_last_values(self) -> int:
@@ -241,6 +245,8 @@ class Carrier:
 
     def _told_to_end(self) -> None:
         """Write everything; not here, in a signal handler: who was interrupted may hold locks."""
+        if self._closed.is_set():
+            return
         self._ending = True
         if self._home is None or not self._home.start(self._end_in_loop):
             done = _thread.allocate_lock()

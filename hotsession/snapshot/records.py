@@ -263,7 +263,16 @@ class CarriedRecords:
             self._careful.add(record.id)
             for each in result.left_out:
                 self._notices.left_out(record.manager, whose(record), "session", each)
-        return kind + result.data if result.data else _NOTHING  # that it ended, say, is written all the same
+        return kind + result.data if result.data else self._as_it_was(record)
+
+    def _as_it_was(self, record: Record) -> bytes | None:
+        """The payload that is stored of a record whose own can't go: that it ended, say, is written all the same."""
+        try:
+            found = self._store.read(record.id)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return None
+        return _NOTHING if found is None else found[1]
 
     def _made(self, header: Record, blob: bytes, writer: int) -> Record | None:
         """The record that was read."""
