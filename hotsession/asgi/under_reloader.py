@@ -6,7 +6,7 @@ written in time. Where a host of ours serves the app it does both itself.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,10 +49,11 @@ class UnderReloader:
         """Whether the running code is surrounded already: by another middleware, or by a host."""
         return touches.current.get() is not None
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Run an app for one request or connection."""
-        self._settle_in()
-        await self._farewell.run(partial(run_witnessed, self._carrier, app), scope, receive, send)
+        if not self._has_settled:
+            self._settle_in()
+        return run_witnessed(self._carrier, app, scope, receive, send, self._farewell.run)
 
     async def live(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run an app's lifespan, at whose end everything is written once more."""

@@ -6,7 +6,7 @@ snapshot: under a reloader. Knows the carrier, not what it carries.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,12 +16,16 @@ from hotsession.snapshot import touches
 if TYPE_CHECKING:
     from hotsession.snapshot.carrier import Carrier
 
+Around = Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]]
+
 # Other messages that a body may end with.
 _ENDS = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"})
 _BODILESS = frozenset({204, 205, 304})  # complete for the client with their headers
 
 
-async def run_witnessed(carrier: Carrier, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def run_witnessed(
+    carrier: Carrier, app: ASGIApp, scope: Scope, receive: Receive, send: Send, around: Around | None = None
+) -> None:
     """Run an app for one request or connection, and write what it changes in time.
 
     Args:
@@ -30,42 +34,46 @@ async def run_witnessed(carrier: Carrier, app: ASGIApp, scope: Scope, receive: R
         scope: of an HTTP request or a WebSocket.
         receive: the server's.
         send: the server's.
+        around: runs the app, if it is not just to be called.
     """
     mine = carrier.records.touches.begin()
     reset = touches.current.set(mine)
-    witness = Witness(carrier, mine, receive, send, is_head=scope.get("method") == "HEAD")
+    witness = Witness(carrier, mine, app)
     try:
-        if scope["type"] == "websocket":
-            await app(scope, witness.receive_from_socket, witness.send_to_socket)
+        if around is None:
+            await witness(scope, receive, send)
         else:
-            await app(scope, receive, witness.send_response)
+            await around(witness, scope, receive, send)
     finally:
         touches.current.reset(reset)
         carrier.after_request(mine)
 
 
 class Witness:
-    """Stands between an app and its server during one request or connection.
+    """Stands between an app and its server during one request or connection; it is called in place of the app.
 
     Args:
         carrier: writes what was changed.
         mine: what this request was given.
-        receive: the server's.
-        send: the server's.
-        is_head: whether the client asks for the headers alone.
+        app: the ASGI app.
     """
 
-    __slots__ = ("_carrier", "_is_head", "_left", "_mine", "_receive", "_send")
+    __slots__ = ("_app", "_carrier", "_is_head", "_left", "_mine", "_receive", "_send")
 
-    def __init__(
-        self, carrier: Carrier, mine: touches.Touches, receive: Receive, send: Send, *, is_head: bool = False
-    ) -> None:
+    def __init__(self, carrier: Carrier, mine: touches.Touches, app: ASGIApp) -> None:
         self._carrier = carrier
         self._mine = mine
+        self._app = app
+        self._left: int | None = None  # bytes up to Content-Length
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Run the app with `receive` and `send` that have its changes written in time."""
         self._receive = receive
         self._send = send
-        self._is_head = is_head
-        self._left: int | None = None  # bytes up to Content-Length
+        if scope["type"] == "websocket":
+            return self._app(scope, self.receive_from_socket, self.send_to_socket)
+        self._is_head = scope["method"] == "HEAD"  # the client asks for the headers alone
+        return self._app(scope, receive, self.send_response)
 
     def __repr__(self) -> str:
         return f"<Witness {self._mine!r}>"
