@@ -52,6 +52,7 @@ class Carrier:
         self.notices = Notices()
         self.records = CarriedRecords(store, self.notices, self._turn)
         self.values = CarriedValues(store, self.notices, self._turn)
+        self._has_values = True  # as far as is known
         self._pending: list[str] = []  # names of values that wait for their turn
         self._unlooked: set[str] = set()  # ids of sessions that do
         self._stream_pace, self._value_pace, self._look_pace = Pace(), Pace(), Pace()
@@ -73,6 +74,7 @@ class Carrier:
 
     def restore(self, name: str) -> tuple[Any, str | None, float] | None:
         """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None."""
+        self._has_values = True  # it is asked for before a value is built
         return self.values.restore(name)
 
     def arrivals(self) -> str:
@@ -110,7 +112,8 @@ class Carrier:
 
     def acknowledge(self, touches: Touches) -> None:
         """Write what a request was given and changed: its client is about to know that it is done."""
-        self._do(lambda: self.records.write_touched(touches.ids))
+        if touches.ids:
+            self._do(self.records.write_touched, touches.ids)
 
     def keep_up(self, touches: Touches) -> None:
         """Write it in the midst of a long answer, if that takes little enough of the time."""
@@ -122,7 +125,8 @@ class Carrier:
         """Write what a request and what it started may have changed, and kept values if their turn has come."""
         self._busy = True
         self.acknowledge(touches)
-        self._look_at_values()
+        if self._has_values or self._ending:  # if it has become wrong, the thread finds out
+            self._look_at_values()
 
     def look(self) -> None:
         """Write sessions and kept values that changed without any request having said so, for a slice of time each."""
@@ -174,6 +178,7 @@ class Carrier:
 
     def _write_values(self) -> int:
         entries = _carried_entries()
+        self._has_values = bool(entries)
         written = 0
         self._pending = self._pending or list(entries)
         while self._pending:
@@ -193,14 +198,14 @@ class Carrier:
                 written += self.values.write(name, entry)
         return written
 
-    def _do(self, work: Callable[[], int]) -> int:
+    def _do(self, work: Callable[..., int], *arguments: object) -> int:
         """Do a piece of work, unless another process is the one to write, or this thread is in the midst of one."""
         with self._turn.lock:
             if self._turn.is_paused or self._closed.is_set() or self._writing:
                 return 0
             self._writing = True
             try:
-                return work()
+                return work(*arguments)
             except Exception:
                 logger.exception("What changed could not be written to the snapshot; the app goes on")
                 return 0

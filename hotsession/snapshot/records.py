@@ -51,6 +51,7 @@ class CarriedRecords:
         self._dirty: set[str] = set()  # records with new fields that are not written yet
         self._seen: dict[str, int] = {}  # hash of the payload as it was last written or read
         self._foreign: dict[str, int] = {}  # hash of the record as it was read, which another process had written
+        self._latest = b""  # the payload that was looked at last
         self._careful: set[str] = set()  # whose payload plain pickling can't do
         self.touches = LiveTouches()
 
@@ -187,7 +188,10 @@ class CarriedRecords:
 
     def write_touched(self, ids: Iterable[str]) -> int:
         """Write those of the sessions that changed since they were last written or read; return how many."""
-        return sum(self._write(id) for id in tuple(ids))
+        written = 0
+        for id in tuple(ids):
+            written += self._write(id)
+        return written
 
     def counts(self) -> dict[str, int]:
         """How many live sessions each manager has that ever carried one, by its name."""
@@ -216,6 +220,9 @@ class CarriedRecords:
             if blob is None:
                 self._dirty.add(id)
                 return False
+            self._latest = blob = (
+                self._latest if blob == self._latest else blob
+            )  # most are looked at twice: hash them once
             digest = hash(blob)
             if not is_dirty and self._seen.get(id) == digest:
                 return False
