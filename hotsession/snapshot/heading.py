@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pickle
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VALUES = b"value/"
 
@@ -35,6 +35,14 @@ class Heading(NamedTuple):
     def of(cls, stored: bytes) -> Heading:
         """The heading that was stored."""
         return cls(*pickle.loads(stored))
+
+
+class Restored(NamedTuple):
+    """A value that came over a restart."""
+
+    value: Any
+    fingerprint: str | None
+    created_at: float
 
 
 class Keys:

@@ -92,8 +92,8 @@ class Notices:
 
     def readable(self, label: str) -> None:
         """What could not be read can be again."""
-        self.waiting.pop(label, None)
-        logger.info("%s can be read again and is back", label)
+        if self.waiting.pop(label, None) is not None or self._first(("back", label)):
+            logger.info("%s can be read again and is back", label)
 
     def unreadable(self, what: str, error: Exception) -> None:
         """Nothing of it can be read."""

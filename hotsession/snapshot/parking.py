@@ -42,7 +42,7 @@ class Parking:
         Args:
             where: the name in the store.
             whose: what it is, for the log.
-            value: a dict or list, as it could be read.
+            value: as it could be read; a dict that has its parts by their keys, if it is to get parts of those back.
             new: what just could not be read.
             write: writes the value, and says whether that could be done; called when it got something back, whose
                 bytes are let go only then.
@@ -50,9 +50,10 @@ class Parking:
         waiting = _each_once(new)
         before = self.find(where)
         returned: list[Parked] = []
+        is_changed = False
         for outer, each in before:
             try:
-                _put_back(value, outer, *unpark(each))
+                is_changed |= _put_back(value, outer, *unpark(each))
             except Unreadable:
                 waiting = _each_once((*waiting, (outer, each)))
             else:
@@ -62,7 +63,7 @@ class Parking:
         for each in returned:
             self._notices.returned(whose, each)
         if returned:
-            if self.keep(where, _each_once((*waiting, *before))) and write():
+            if self.keep(where, _each_once((*waiting, *before))) and (not is_changed or write()):
                 self.keep(where, waiting)
         elif len(waiting) > len(before):
             self.keep(where, waiting)
@@ -91,15 +92,11 @@ def _each_once(places: Iterable[Place]) -> tuple[Place, ...]:
     return tuple({(outer, each.key, each.data): (outer, each) for outer, each in places}.values())
 
 
-def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> None:
-    """Put a part where it was, unless the app has something else there by now."""
+def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> bool:
+    """Put a part where it was, unless the app has something else there by now; whether that changed anything."""
     if outer is not None:
-        value = _part(value, unpickled(outer).value)
-    if isinstance(value, dict):
-        value.setdefault(key, part)
-
-
-def _part(value: Any, key: Any) -> Any:
-    if isinstance(value, dict):
-        return value.get(key)
-    return value[key] if isinstance(value, list) and key < len(value) else None
+        value = value.get(unpickled(outer).value)
+    if not isinstance(value, dict) or key in value:
+        return False
+    value[key] = part
+    return True

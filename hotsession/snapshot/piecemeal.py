@@ -40,7 +40,7 @@ class Parts:
 
     def read(
         self, whole: Any, rows: Iterable[tuple[int, bytes]], unreadable: Callable[[Parked], None]
-    ) -> list[tuple[bytes, Parked]]:
+    ) -> tuple[dict[Any, Any], list[tuple[bytes, Parked]]]:
         """Put the parts together that are stored, and note them; those that can't be read stay where they are.
 
         Args:
@@ -49,26 +49,26 @@ class Parts:
             unreadable: is told what can't be read.
 
         Returns:
-            What could not be read of parts that could, with their pickled keys.
+            The parts by their keys, those of a list by their slots; and what could not be read of parts that could,
+            with those keys, pickled.
         """
+        parts: dict[Any, Any] = whole if isinstance(whole, dict) else {}
         waiting: list[tuple[bytes, Parked]] = []
         for slot, stored in rows:
             label, data = taken_apart(stored)
             self._next_slot = max(self._next_slot, slot + 1)
             try:
-                key = unpickled(label).value if isinstance(whole, dict) else len(whole)
-                value, parked = unpickled(data)
+                key = unpickled(label).value if parts is whole else slot
+                parts[key], parked = unpickled(data)
             except Unreadable as error:
                 unreadable(error.parked)
                 continue
-            if isinstance(whole, dict):
-                whole[key] = value
-            else:
-                whole.append(value)
-                label = pickled(key).data  # its place, now that others may be missing
+            waiting += [(pickled(key).data, each) for each in parked]
+            if parts is not whole:
+                label = pickled(len(whole)).data  # its place, now that others may be missing
+                whole.append(parts[key])
             self._known[label] = slot, hash(data)
-            waiting += [(label, each) for each in parked]
-        return waiting
+        return parts, waiting
 
     def note_written(self, written: Slice) -> None:
         """Note that a slice was written."""

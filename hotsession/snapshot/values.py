@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from hotsession.snapshot.errors import SnapshotUnusable
-from hotsession.snapshot.heading import VALUES, Heading, Keys, slot_of, whose
+from hotsession.snapshot.heading import VALUES, Heading, Keys, Restored, slot_of, whose
 from hotsession.snapshot.lost import Lost
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.parking import Parking, Place
@@ -26,14 +26,6 @@ TOO_SLOW = 0.020  # seconds of pickling at a stretch that others may have to wai
 SLICE = 0.005  # seconds after which a value that goes part by part makes a pause
 
 _FORMS: dict[type, str] = {dict: "dict", list: "list"}
-
-
-class Restored(NamedTuple):
-    """A value that came over a restart."""
-
-    value: Any
-    fingerprint: str | None
-    created_at: float
 
 
 @dataclass(slots=True)
@@ -256,7 +248,7 @@ class CarriedValues:
             return None
         known = self._known[name] = _Known(heading, Keys(name), stored=heading.form)
         try:
-            value, waiting = self._read(known)
+            value, parts, waiting = self._read(known)
         except Unreadable as error:
             del self._known[name]
             self._notices.parked(whose(name), error.parked)
@@ -266,12 +258,11 @@ class CarriedValues:
         restored = Restored(value, heading.fingerprint, heading.created_at)
         if heading.form == "whole":
             known.digest = self._digest(known, value)
-        before = self._parking.find(known.keys.waiting)
-        self._parking.settle(
-            known.keys.waiting, whose(name), value, waiting, lambda: bool(self.write(name, restored, everything=True))
-        )
-        if self._turn.is_paused and (waiting or before):
+        if self._turn.is_paused and (waiting or self._parking.find(known.keys.waiting)):
             self._is_unsettled = True
+        self._parking.settle(
+            known.keys.waiting, whose(name), parts, waiting, lambda: self.write(name, restored, everything=True) > 0
+        )
         return restored
 
     def _returned(self, restored: Restored, name: str, items: dict[bytes, bytes | None]) -> Restored:
@@ -291,14 +282,16 @@ class CarriedValues:
                 self._notices.not_pickled(whose(known.heading.name), error)
             return None
 
-    def _read(self, known: _Known) -> tuple[Any, list[Place]]:
+    def _read(self, known: _Known) -> tuple[Any, Any, list[Place]]:
+        """The value, what has its parts by their keys, and what can't be read of it."""
         if known.heading.form == "whole":
             value, parked = unpickled(self._store.get(known.keys.whole) or b"")
-            return value, [(None, each) for each in parked]
+            return value, value, [(None, each) for each in parked]
         whole: Any = {} if known.heading.form == "dict" else []
         rows = ((slot_of(key), stored) for key, stored in self._store.items(known.keys.parts))
-        waiting = known.parts.read(whole, rows, lambda parked: self._notices.parked(whose(known.heading.name), parked))
-        return whole, [*waiting]
+        where = whose(known.heading.name)
+        parts, waiting = known.parts.read(whole, rows, lambda parked: self._notices.parked(where, parked))
+        return whole, parts, [*waiting]
 
 
 def _mark(heading: Heading | None) -> tuple[int, int] | None:

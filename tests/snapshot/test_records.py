@@ -118,7 +118,7 @@ async def test_changes_inside_a_value_are_found(start: Start) -> None:
 async def test_an_unchanged_session_costs_no_write(start: Start) -> None:
     """Also when it was read after a restart, whose pickle may have other bytes than the one it came from."""
     first = start()
-    shared, same = (bytes(b"shared").decode() for _ in range(2))  # equal, and two objects
+    shared, same = (b"shared".decode() for _ in range(2))  # equal, and two objects
     session = await first.session(a=[shared, shared], b={1, 2}, c=(same, shared))
     session.data["a"].append(session.data["c"][0])
     acknowledge(first, session)
