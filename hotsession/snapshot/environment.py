@@ -11,11 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -36,7 +33,7 @@ else:
 MAP_SIZE = 16 << 30  # bytes of address space, not of memory
 _SMALLEST_MAP = 64 << 20
 _SPARE = 4  # read transactions that are kept for the next reader
-_PATIENCE = 5.0  # seconds that a growing map waits for readers, which take microseconds
+_PATIENCE = 5.0  # seconds that one who moves the map and one who needs it wait for each other
 _READERS = 126  # LMDB's own number
 _LOCK_BYTES = 16384  # more than its lock file takes with so many
 _DAMAGED = (
@@ -51,8 +48,8 @@ _DAMAGED = (
 class Environment:
     """One opened LMDB environment of this process.
 
-    `begin(None, None, write, buffers)` starts a transaction, as the engine's own method does; who calls it gives every
-    `EngineError` to `mend`. `changed` does both. In a forked child and after `close` it raises `SnapshotUnusable`.
+    `seen` and `changed` run a function in a transaction, in which values are memory views. In a forked child and after
+    `close` they raise `SnapshotUnusable`. `postponed` holds what is to be done after the transaction that runs now.
 
     Args:
         directory: where its two files are; it exists.
@@ -67,14 +64,16 @@ class Environment:
     def __init__(self, directory: Path, *, map_size: int = MAP_SIZE) -> None:
         self.directory = directory
         self.data = directory / DATA
+        self._mover = threading.Lock()
         self._growth = threading.Condition()
         self._is_growing = False
-        self._readers: list[None] = []  # one for each thread that looks into the map now, which must not be moved then
+        self._inmates: list[None] = []  # one for each transaction; appending and popping is atomic
         self.postponed: deque[Callable[[], object]] = deque()
+        if any(each.directory == directory for each in _open):  # even to look at its lock file would drop its locks
+            raise SnapshotUnusable(f"the snapshot in {directory} is already open in this process: close it before")
         _reserve_locks(directory / LOCKS)
         self._engine, self._map_size = _opened(directory, map_size)
-        self._grown_at = -inf
-        self.begin: Callable[..., Transaction] = self._engine.begin
+        self._begin: Callable[..., Transaction] = self._engine.begin
         self._engine.reader_check()  # a killed reader would hold on to pages for ever
         _open.add(self)
 
@@ -95,63 +94,32 @@ class Environment:
             return 0
 
     def changed(self, work: Callable[[Transaction], Result], otherwise: Result) -> Result:
-        """The result of `work` in one write transaction; `otherwise` if it had to be put off (see `mend`)."""
+        """The result of `work` in one write transaction; `otherwise` if that had to be put off.
+
+        The latter happens where a signal handler interrupts its own thread in a write transaction: it can neither wait
+        for the end of that nor go on in it, so `work` is done right after it.
+        """
         while True:
+            size = self._map_size
             try:
-                with self.begin(None, None, True, False) as transaction:
-                    result = work(transaction)
+                result = self._inside(work, write=True)
                 break
             except EngineError as error:
-                if not self.mend(error, lambda: self.changed(work, otherwise)):
+                if getattr(error, "code", 0) == errno.EBUSY:
+                    self.postponed.append(lambda: self.changed(work, otherwise))
                     return otherwise
-        self.catch_up()
+                self._mend(error, size)
+        while self.postponed:
+            self.postponed.popleft()()
         return result
 
     def seen(self, work: Callable[[Transaction], Result]) -> Result:
-        """The result of `work` in one read transaction, in which values are memory views."""
+        """The result of `work` in one read transaction."""
         while True:
-            if self._is_growing:
-                self._wait_for_growth()
-            self._readers.append(None)
             try:
-                with self.begin(None, None, False, True) as transaction:
-                    return work(transaction)
+                return self._inside(work, write=False)
             except EngineError as error:
-                failure = error
-            finally:
-                self._readers.pop()
-                if self._is_growing:
-                    self._wake()
-            self.mend(failure)
-
-    def mend(self, error: EngineError, again: Callable[[], object] | None = None) -> bool:
-        """What to do after an error: True to try again at once, False if `again` is done after what runs now.
-
-        The latter is for a signal handler that interrupts its own thread in a write transaction: it can neither wait
-        for the end of that nor go on in it.
-
-        Raises:
-            SnapshotDamaged, SnapshotFull, SnapshotUnusable: neither would help.
-        """
-        code = getattr(error, "code", 0)
-        if code == errno.EBUSY and again is not None:
-            self.postponed.append(again)
-            return False
-        if isinstance(error, lmdb.MapFullError | lmdb.MapResizedError):
-            self._grow(adopt=isinstance(error, lmdb.MapResizedError))
-            return True
-        if self._is_growing or (time.monotonic() < self._grown_at + _PATIENCE and code in (0, errno.EINVAL)):
-            self._wait_for_growth()  # another thread moved the map: what runs beside that fails, and may come again
-            return True
-        failure = _translated(error, self.directory)
-        if isinstance(failure, SnapshotDamaged):
-            condemn(self.data, str(error))
-        raise failure from error
-
-    def catch_up(self) -> None:
-        """Do what was put off; to be called after each write transaction."""
-        while self.postponed:
-            self.postponed.popleft()()
+                self._mend(error, self._map_size)
 
     def sync(self) -> None:
         """Bring everything onto the disk."""
@@ -169,52 +137,67 @@ class Environment:
         def refused(*_: object) -> NoReturn:
             raise SnapshotUnusable(f"the snapshot in {self.directory} {why}")
 
-        self.begin = refused
+        self._begin = refused
 
     def _forked(self) -> None:
         """This process is the child of one that has it open: locks and map belong to the parent."""
         self._leave("belongs to the parent of this process, a forked child can't use it")
-        self._growth = threading.Condition()  # another thread of the parent may have held it
+        self._mover, self._growth = threading.Lock(), threading.Condition()  # the parent's may be held
         self.postponed.clear()
         _strangers.append(self._engine)  # closing it here would close it under the parent's transactions
 
-    def _grow(self, *, adopt: bool) -> None:
-        """Take twice the address space, or as much as another process took."""
-        with self._growth:
+    def _inside(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        """Run `work` in a transaction, in which values are views of the map: it must not be moved meanwhile."""
+        while True:
+            self._inmates.append(None)
+            try:
+                if not self._is_growing:
+                    with self._begin(None, None, write, True) as transaction:
+                        return work(transaction)
+            finally:
+                self._inmates.pop()
+                if self._is_growing:
+                    with self._growth:
+                        self._growth.notify_all()
+            with self._growth:
+                if not self._growth.wait_for(lambda: not self._is_growing, _PATIENCE):
+                    raise SnapshotUnusable(f"the map of {self.data} is being moved, and that does not end")
+
+    def _mend(self, error: EngineError, size: int) -> None:
+        """Do what lets the same be tried again after an error that came while the map had this size.
+
+        Raises:
+            SnapshotDamaged, SnapshotFull, SnapshotUnusable: there is no such thing.
+        """
+        if isinstance(error, lmdb.MapFullError | lmdb.MapResizedError):
+            self._grow(size, adopt=isinstance(error, lmdb.MapResizedError))
+            return
+        failure = _translated(error, self.directory)
+        if isinstance(failure, SnapshotDamaged):
+            condemn(self.data, str(error))
+        raise failure from error
+
+    def _grow(self, too_small: int, *, adopt: bool) -> None:
+        """Take twice the address space that was too small, or as much as another process took.
+
+        All transactions of this process have to end before. The engine would end them itself, but a write transaction
+        that is just beginning in another thread then keeps LMDB's lock for ever (seen with py-lmdb 3.0).
+        """
+        with self._mover, self._growth:
             size = self._engine.info()["map_size"]
-            if not adopt and size > self._map_size:
-                self._map_size = size  # another thread was faster
-                return
+            if not adopt and size > too_small:
+                return  # another thread was faster
             self._is_growing = True
             try:
-                if not self._growth.wait_for(lambda: not self._readers, _PATIENCE):
-                    raise SnapshotUnusable(f"the map of {self.data} can't be moved: a reader does not end")
-                self._move_map(0 if adopt else size * 2)
+                if not self._growth.wait_for(lambda: not self._inmates, _PATIENCE):
+                    raise SnapshotUnusable(f"the map of {self.data} can't be moved, a transaction does not end")
+                self._engine.set_mapsize(0 if adopt else size * 2)
                 self._map_size = self._engine.info()["map_size"]
+            except EngineError as error:
+                raise SnapshotFull(f"the snapshot in {self.directory} can't grow any more: {error}") from error
             finally:
                 self._is_growing = False
-                self._grown_at = time.monotonic()
                 self._growth.notify_all()
-
-    def _move_map(self, size: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._engine.set_mapsize(size)
-                return
-            except EngineError as error:
-                if error.code or time.monotonic() > deadline:
-                    raise SnapshotFull(f"the snapshot in {self.directory} can't grow any more: {error}") from error
-            with suppress(EngineError):
-                self._engine.begin(write=True).abort()  # waits for the end of the writer that was in the way
-
-    def _wait_for_growth(self) -> None:
-        with self._growth:
-            self._growth.wait_for(lambda: not self._is_growing, _PATIENCE)
-
-    def _wake(self) -> None:
-        with self._growth:
-            self._growth.notify_all()
 
 
 _open: WeakSet[Environment] = WeakSet()
@@ -261,11 +244,19 @@ def _reserve_locks(path: Path) -> None:
             return  # not even opened: to close it would drop the locks of an environment that is open in this process
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
+            _fill(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _unusable(error.errno, path.parent, error) from error
+
+
+def _fill(descriptor: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
+    else:
+        size = os.fstat(descriptor).st_size
+        os.pwrite(descriptor, bytes(max(0, _LOCK_BYTES - size)), size)
 
 
 def _translated(error: EngineError, directory: Path) -> SnapshotUnusable:

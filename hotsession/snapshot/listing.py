@@ -24,6 +24,7 @@ from hotsession.snapshot.headers import (
     name,
     of_count,
     of_key,
+    of_token,
     order,
     rebound,
 )
@@ -62,14 +63,16 @@ def count(transaction: Transaction, manager: str) -> int:
     return 0 if value is None else int(_COUNT.unpack(value)[0])
 
 
-def claimed(transaction: Transaction, entry: bytes) -> str | None:
-    """The id of the live record that has the key or the token of this entry."""
-    value = transaction.get(entry)
-    if value is None:
-        return None
-    public_id = _text(value)
-    found = header(transaction, public_id)
-    return public_id if found is not None and entry in entries(found.record, inf) else None
+def of_live_key(transaction: Transaction, manager: str, key: Key) -> str | None:
+    """The id of the live record of a key."""
+    record = _claimant(transaction, of_key(b"k", manager, key))
+    return record.id if record is not None and record.manager == manager and record.key == key else None
+
+
+def of_live_token(transaction: Transaction, manager: str, token_hash: bytes) -> str | None:
+    """The id of the live record that a token opens."""
+    record = _claimant(transaction, of_token(manager, token_hash))
+    return record.id if record is not None and record.manager == manager and record.token_hash == token_hash else None
 
 
 def newest_first(
@@ -139,6 +142,12 @@ def clear_all(transaction: Transaction) -> int:
     for kind in INDEXES:
         delete_all(transaction, bytes([kind]))
     return live
+
+
+def _claimant(transaction: Transaction, entry: bytes) -> Record | None:
+    value = transaction.get(entry)
+    found = None if value is None else header(transaction, _text(value))
+    return found.record if found is not None and found.record.is_live else None
 
 
 def _count(transaction: Transaction, manager: str, change: int) -> None:

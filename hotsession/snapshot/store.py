@@ -18,9 +18,9 @@ from zlib import crc32
 
 from hotsession.lifecycle.record import NEXT, Key, Record
 from hotsession.snapshot import listing, table, workers
-from hotsession.snapshot.environment import MAP_SIZE, EngineError, Environment, Transaction
+from hotsession.snapshot.environment import MAP_SIZE, Environment, Transaction
 from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
-from hotsession.snapshot.headers import Header, first_bound, header_of, joined, name, of_key, of_token, parts, unchanged
+from hotsession.snapshot.headers import Header, first_bound, header_of, joined, name, parts, unchanged
 from hotsession.snapshot.integrity import VERDICT, Use, move_aside, opening, put_right
 from hotsession.snapshot.probing import probe_in_background
 from hotsession.snapshot.workers import Arrival, OtherFormat, WorkerInfo
@@ -107,11 +107,11 @@ class Store:
 
     def find_key(self, manager: str, key: Key) -> str | None:
         """The id of the live record of a key."""
-        return self._environment.seen(lambda transaction: listing.claimed(transaction, of_key(b"k", manager, key)))
+        return self._environment.seen(lambda transaction: listing.of_live_key(transaction, manager, key))
 
     def find_token(self, manager: str, token_hash: bytes) -> str | None:
         """The id of the live record that the token with this hash opens."""
-        return self._environment.seen(lambda transaction: listing.claimed(transaction, of_token(manager, token_hash)))
+        return self._environment.seen(lambda transaction: listing.of_live_token(transaction, manager, token_hash))
 
     def write(self, record: Record, payload: bytes) -> bool:
         """Write a record, whose own payload does not matter.
@@ -121,18 +121,9 @@ class Store:
         """
         fixed, loose = parts(record)
         check = crc32(payload)
-        environment = self._environment
-        while True:
-            try:
-                with environment.begin(None, None, True, True) as transaction:
-                    written = self._put(transaction, record, fixed, loose, payload, check)
-                break
-            except EngineError as error:
-                if not environment.mend(error, lambda: self.write(record, payload)):
-                    return True
-        if environment.postponed:
-            environment.catch_up()
-        return written
+        return self._environment.changed(
+            lambda transaction: self._put(transaction, record, fixed, loose, payload, check), True
+        )
 
     def write_many(self, items: Iterable[tuple[Record, bytes]]) -> int:
         """Write several in one transaction, and return how many no later worker had written."""

@@ -67,7 +67,7 @@ def arrive(transaction: Transaction) -> Arrival:
     """
     try:
         python = _about(transaction)
-        number = 1 + int(transaction.get(_NUMBER) or b"0")
+        number = 1 + int(bytes(transaction.get(_NUMBER) or b"0"))
         known = _workers(transaction)
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise SnapshotDamaged(f"it is damaged: what it says about itself can't be read ({error})") from error
