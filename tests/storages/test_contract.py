@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,10 +15,29 @@ from hotsession.lifecycle.record import Key, Record, moved, new_record, saved
 from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
+from tests.storages.backed import Restarted, backed, snapshot
 
 pytestmark = pytest.mark.anyio
 
-STORAGES: list[Callable[[], Storage]] = [MemoryStorage]
+
+def memory(_: Path) -> Iterator[Storage]:
+    """Memory alone."""
+    yield MemoryStorage()
+
+
+def carried(directory: Path) -> Iterator[Storage]:
+    """Memory in front of a snapshot."""
+    with snapshot(directory / "snapshot") as store:
+        yield backed(store)[0]
+
+
+def restarted(directory: Path) -> Iterator[Storage]:
+    """The snapshot behind a memory that is empty at every call."""
+    with snapshot(directory / "snapshot") as store:
+        yield Restarted(store)
+
+
+STORAGES: list[Callable[[Path], Iterator[Storage]]] = [memory, carried, restarted]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -27,10 +47,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest) -> Storage:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """Each storage, empty."""
-    made: Storage = request.param()
-    return made
+    yield from request.param(tmp_path)
 
 
 def following(before: Record, payload: bytes, token: Token | None = None) -> Record:
@@ -193,7 +212,7 @@ async def test_listing_is_newest_first_and_filtered(storage: Storage) -> None:
     await storage.add(record("1", "a"))
     await storage.add(record("2", "b", expires_at=50.0))
     await storage.add(record("3", "a", created_at=30.0), replacing="1")
-    await storage.add(record("4", None))
+    await storage.add(record("4", None, created_at=40.0))
 
     async def ids(**filters: Any) -> list[str]:
         return [found.id for found in await storage.list("manager", 60, **filters)]
