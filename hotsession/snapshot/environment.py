@@ -144,7 +144,7 @@ class Environment:
         self._leave("belongs to the parent of this process, a forked child can't use it")
         self._mover, self._growth = threading.Lock(), threading.Condition()  # the parent's may be held
         self.postponed.clear()
-        _strangers.append(self._engine)  # closing it here would close it under the parent's transactions
+        _strangers.append(self._engine)  # not closed: what it would unlock and clear is the parent's
 
     def _inside(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Run `work` in a transaction, in which values are views of the map: it must not be moved meanwhile."""

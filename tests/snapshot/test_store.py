@@ -523,6 +523,39 @@ def test_a_forked_child_can_not_use_its_parents_snapshot(store: Store) -> None:
     assert store.write(record(), b"after")
 
 
+def test_a_forked_child_ends_while_its_parent_writes(directory: Path) -> None:
+    """The end of a child that was forked amid another thread's transaction waits for nothing, and spoils nothing."""
+    code = """
+import threading, warnings
+warnings.simplefilter("ignore")  # that there are threads
+store = open_store(directory)
+entered, leave = threading.Event(), threading.Event()
+def write():
+    with store._environment._engine.begin(write=True) as transaction:
+        entered.set()
+        leave.wait()
+        transaction.put(b"tparent", b"\\0\\0\\0\\0")
+thread = threading.Thread(target=write)
+thread.start()
+entered.wait()
+child = os.fork()
+if not child:
+    sys.exit(0)
+say(os.waitpid(child, 0)[1])
+leave.set()
+thread.join()
+say(store.write(record(), b"after"))
+store.close()
+"""
+    with process(code, directory) as p:
+        assert (line(p), line(p)) == ("0", "True")
+        assert p.wait(20) == 0
+    store = open_store(directory)
+    assert store.previous == "tidy"
+    assert store.read("1") == (record(), b"after", 1)
+    store.close()
+
+
 def fits(store: Store, written: Record) -> bool:
     """Write a record; False if there is no room for it."""
     try:
