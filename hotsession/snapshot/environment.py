@@ -180,8 +180,8 @@ class Environment:
     def _grow(self, too_small: int, *, adopt: bool) -> None:
         """Take twice the address space that was too small, or as much as another process took.
 
-        All transactions of this process have to end before. The engine would end them itself, but a write transaction
-        that is just beginning in another thread then keeps LMDB's lock for ever (seen with py-lmdb 3.0).
+        All transactions of this process have to end before, for they look into the map. py-lmdb 3.0 would end them
+        itself, but left to it one of some thirty tries with three writing threads hung.
         """
         with self._mover, self._growth:
             size = self._engine.info()["map_size"]
