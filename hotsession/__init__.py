@@ -9,6 +9,8 @@ from hotsession.bytecode import begin_if_restarted
 from hotsession.errors import (
     ConfigurationError,
     ControlError,
+    DataNotReadable,
+    DataNotStorable,
     HotsessionError,
     InvalidTransition,
     MissingArgument,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "ControlError",
+    "DataNotReadable",
+    "DataNotStorable",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",

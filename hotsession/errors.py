@@ -10,7 +10,9 @@
     │   ├── SessionMismatch          an explicit id that belongs to another key
     │   └── InvalidTransition        a state that cannot go where it was sent
     ├── StorageError
-    │   └── StorageUnavailable
+    │   ├── StorageUnavailable
+    │   ├── DataNotStorable          names the path to a value that the codec can't write, and its type
+    │   └── DataNotReadable          names what it can't read, and where it stands
     ├── ServiceError                 a service that cannot be built as asked
     │   ├── MissingArgument          names class, argument and what is known
     │   └── ServiceConflict          other configuration for a live key
@@ -97,6 +99,40 @@ class StorageError(HotsessionError):
 
 class StorageUnavailable(StorageError):
     """The storage does not answer now; trying again may help."""
+
+
+class DataNotStorable(StorageError):
+    """Something in the data has no form in which it could be stored and would come back.
+
+    Args:
+        message: what happened and what to do.
+        path: where it stands, as one would write it: ``data["client"].pool``.
+        type: its type, with the module.
+    """
+
+    code = "data_not_storable"
+
+    def __init__(self, message: str, *, path: str, type: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.type = type
+
+
+class DataNotReadable(StorageError):
+    """What was stored can't be read as it is configured now; it stays as it is.
+
+    Args:
+        message: what happened and what to do.
+        path: where in the data it stands; None if none of it can be read.
+        type: the name of the type that it was stored as, if one is known.
+    """
+
+    code = "data_not_readable"
+
+    def __init__(self, message: str, *, path: str | None = None, type: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.type = type
 
 
 class ServiceError(HotsessionError):

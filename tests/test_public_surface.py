@@ -15,6 +15,8 @@ import hotsession
 NAMES = {
     "ConfigurationError",
     "ControlError",
+    "DataNotReadable",
+    "DataNotStorable",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",
