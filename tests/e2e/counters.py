@@ -176,15 +176,22 @@ class Load:
 
     def wait_for_another_than(self, worker: int) -> int:
         """Wait until every client has heard of another worker than that process, and return which."""
+        self._wait_until(lambda: all(tally.pid != worker for tally in self.tallies))
+        return self.tallies[0].pid
 
-        def heard() -> bool:
+    def wait_for_answers(self) -> None:
+        """Wait until every client has one more answer."""
+        before = [tally.answers for tally in self.tallies]
+        self._wait_until(lambda: all(tally.answers > old for tally, old in zip(self.tallies, before, strict=True)))
+
+    def _wait_until(self, heard: Callable[[], bool]) -> None:
+        def heard_or_failed() -> bool:
             for client in self._clients:
                 if client.done():
                     client.result()
-            return all(tally.pid != worker for tally in self.tallies)
+            return heard()
 
-        wait_until(heard, 2 * DEADLINE, f"answers of another worker than {worker}: {self.tallies}")
-        return self.tallies[0].pid
+        wait_until(heard_or_failed, 2 * DEADLINE, f"answers to all of {self.tallies}")
 
 
 def _ask_over_http(url: str, tally: Tally, done: threading.Event) -> None:
@@ -192,6 +199,8 @@ def _ask_over_http(url: str, tally: Tally, done: threading.Event) -> None:
         while not done.is_set():
             try:
                 answer = client.get(url)
+            except httpx.ConnectError:
+                tally.broken += 1  # nobody can have counted
             except httpx.TransportError:
                 tally.not_told()
             else:
