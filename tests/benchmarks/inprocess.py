@@ -21,7 +21,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from time import perf_counter, process_time, time
+from time import perf_counter, time
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 as mkdtemp makes it, it is this user's alone
 OFF, ON, KEPT, MANY, STARLETTE = "hotsession, no snapshot", "hotsession", "hotsession, kept value", "many", "starlette"
 MANY_SESSIONS = 100_000
-STREAM = "stream"  # what a child is asked for in the place of a path: processor time for each part of a long answer
+STREAM = "stream"  # what a child is asked for in the place of a path: the share of the time that writing takes
 BIG = 1 << 20  # bytes of the session of a stream, and of a kept value
 WORK = 3000  # rounds of a loop that stand for what an app does between two parts: about 100 microseconds
 
@@ -116,6 +116,7 @@ class Served:
         self.stream: ASGIApp = hotsession.HotSessionMiddleware(streaming_app)
         self.headers: list[tuple[bytes, bytes]] = []
         self.big_headers: list[tuple[bytes, bytes]] = []
+        self.seconds_writing: float | None = None
 
     def __repr__(self) -> str:
         return f"<Served {self.name}>"
@@ -129,7 +130,7 @@ class Served:
         gc.collect()
 
     async def measure(self, kind: str, times: int) -> float:
-        """Microseconds for each of so many requests or parts."""
+        """Microseconds for each of so many requests; for a stream, per cent of its time."""
         if kind.startswith(STREAM):
             return await self._stream(kind.removeprefix(STREAM), times)
         if kind == "/pickle":
@@ -142,23 +143,41 @@ class Served:
         return await plain.time_requests(app, kind, self.headers, times)
 
     async def _stream(self, path: str, parts: int) -> float:
-        """By the processor's clock, so that it does not matter who else runs on this machine."""
         if path == "/session" and not self.big_headers:
             start = (await plain.ask(self.stream, "/big", plain.HEADERS))[0]
             cookie = next(value for name, value in start["headers"] if name == b"set-cookie").partition(b";")[0]
             self.big_headers = [*plain.HEADERS, (b"cookie", cookie)]
+        if self.seconds_writing is None:
+            self._look_at_the_clock()
 
         async def send(message: Message) -> None:
             await asyncio.sleep(0)
 
-        headers = self.big_headers if path == "/session" else plain.HEADERS  # no other asks for the session
+        headers = self.big_headers if path == "/session" else plain.HEADERS
         # A session is written in the midst of a long answer, a value after each of many short ones.
-        each, answers = (parts, 1) if path in ("/session", "/nothing") else (1, parts)
-        started = process_time()
+        each, answers = (parts, 1) if path == "/session" else (1, parts)
+        self.seconds_writing, started = 0.0, perf_counter()
         for _ in range(answers):
             scope: Scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "parts": each}
             await self.stream(scope, plain.receive, send)
-        return (process_time() - started) / parts * 1e6
+        return self.seconds_writing / (perf_counter() - started) * 100
+
+    def _look_at_the_clock(self) -> None:
+        """From now on count the time that goes into looking for changes and writing them."""
+        carried = carrier()
+        assert carried is not None
+        for written, name in ((carried.records, "write_touched"), (carried.values, "write")):
+            setattr(written, name, self._timed(getattr(written, name)))
+
+    def _timed(self, write: Callable[..., int]) -> Callable[..., int]:
+        def timed(*arguments: Any, **options: Any) -> int:
+            started = perf_counter()
+            try:
+                return write(*arguments, **options)
+            finally:
+                self.seconds_writing = (self.seconds_writing or 0.0) + perf_counter() - started
+
+        return timed
 
 
 def fill(sessions: int) -> None:
