@@ -139,23 +139,26 @@ class Work:
     def _end_with(self, last: Message | None) -> None:
         """Let the client have this message as the last one, and the app see it leave then."""
         self.finished = True
-        self._left = anyio.Event()
+        self._left = left = anyio.Event()
         if self._inbox is not None:
             self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
         if last is None:
             self._leave()
         else:
             in_background(lambda: self._say(last))
-        in_background(self._see_to_it)
+        in_background(lambda: self._see_to_it(left))
 
     async def _say(self, last: Message) -> None:
         """Granian cuts the connection when the app returns, so the message has to be with the server before."""
-        await self._send(last)
-        self._leave()
+        try:
+            await self._send(last)
+        finally:
+            self._leave()
 
-    async def _see_to_it(self) -> None:
+    async def _see_to_it(self, left: anyio.Event) -> None:
         """Wait for no client that takes nothing, and for no app that neither listens nor sends."""
-        await anyio.sleep(SECONDS)
+        with anyio.move_on_after(SECONDS):
+            await left.wait()
         self._leave()
         await anyio.sleep(SECONDS)
         if not self.told and not self._released:
