@@ -6,9 +6,33 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+import anyio
+
 AsyncFunction = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Waiter:
+    """One task that waits in its own event loop; whatever thread may wake it."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self._call_soon: Callable[[Callable[[], None]], object]
+        try:
+            self._call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        except RuntimeError:
+            self._call_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
+
+    async def wait(self) -> None:
+        """Wait until somebody wakes it; at once when that has been done."""
+        await self._event.wait()
+
+    def wake(self) -> None:
+        """Wake it, from any thread."""
+        with suppress(RuntimeError):  # its loop is over, so nobody waits there; trio's RunFinishedError is one too
+            self._call_soon(self._event.set)
 
 
 class Home:

@@ -13,11 +13,10 @@ import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-import anyio
+from hotsession.loops import Waiter
 
 T = TypeVar("T")
 
@@ -25,30 +24,11 @@ logger = logging.getLogger("hotsession")
 _above: contextvars.ContextVar[tuple[object, ...]] = contextvars.ContextVar("hotsession_flights", default=())
 
 
-class _Waiter:
-    """One task that waits in its own event loop; whatever thread may wake it."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-        self._call_soon: Callable[[Callable[[], None]], object]
-        try:
-            self._call_soon = asyncio.get_running_loop().call_soon_threadsafe
-        except RuntimeError:
-            self._call_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-    def wake(self) -> None:
-        with suppress(RuntimeError):  # its loop is over, so nobody waits there; trio's RunFinishedError is one too
-            self._call_soon(self._event.set)
-
-
 class _Flight(Generic[T]):
     """One call on its way. It lands with a result or an error, or with neither when its event loop ended under it."""
 
     def __init__(self) -> None:
-        self.waiters: dict[_Waiter, None] = {}  # an ordered set: a thousand may wait
+        self.waiters: dict[Waiter, None] = {}  # an ordered set: a thousand may wait
         self.task: object = None  # the loop itself holds its tasks only weakly
         self.result: tuple[T] | None = None
         self.error: Exception | None = None
@@ -82,7 +62,7 @@ class Flights(Generic[T]):
             RuntimeError: the call waits for itself, or was cancelled.
         """
         while True:
-            waiter = _Waiter()
+            waiter = Waiter()
             flight, first = self._join(key, waiter)
             if first:
                 flight.task = _start(self._fly(key, flight, call))
@@ -99,7 +79,7 @@ class Flights(Generic[T]):
             if first:  # others try again, each once at most: a call that cancels itself can't go round for ever
                 raise RuntimeError(f"what makes {key!r} was cancelled before it was done")
 
-    def _join(self, key: Hashable, waiter: _Waiter) -> tuple[_Flight[T], bool]:
+    def _join(self, key: Hashable, waiter: Waiter) -> tuple[_Flight[T], bool]:
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None and flight in _above.get():

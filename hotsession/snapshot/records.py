@@ -7,8 +7,9 @@ Knows no request and no timer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import TypeAlias
 
 from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.record import Key, Record
@@ -27,6 +28,9 @@ PARKED = b"parked/"  # + id: parts of it that can't be read
 MANAGER = b"manager/"  # + hash of a manager's name: the name
 _SESSION_DATA, _PLAIN = b"s", b"p"  # what the payload is: the first byte of what is stored of it
 _NOTHING = _PLAIN + pickled({}).data
+
+
+Records: TypeAlias = list[Record]  # in the class `list` is a method
 
 
 class CarriedRecords:
@@ -184,6 +188,24 @@ class CarriedRecords:
             except SnapshotUnusable as error:
                 self._notices.not_written(error)
 
+    def expired(self, manager: str, now: float, limit: int) -> Records:
+        """Live records of a manager whose time is over; payloads are not read."""
+        try:
+            self._is_all_written()
+            return [record for record in self._store.expired(now, limit) if record.manager == manager]
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return []
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete records."""
+        with self._turn.lock:
+            self._dirty.difference_update(ids)
+            try:
+                self._store.delete(ids)
+            except SnapshotUnusable as error:
+                self._notices.not_written(error)
+
     # what is written when
 
     def write_touched(self, ids: Iterable[str]) -> int:
@@ -261,6 +283,8 @@ class CarriedRecords:
         kind = _PLAIN
         if type(payload) is SessionData:
             kind, payload = _SESSION_DATA, dict(payload)
+        if record.result is not None:
+            kind, payload = kind.upper(), (payload, record.result)
         try:
             result = pickled(payload, careful=record.id in self._careful)
         except Exception as error:  # noqa: BLE001 - the data may raise anything; it must not stop others
@@ -288,7 +312,10 @@ class CarriedRecords:
         except Unreadable as error:
             self._aside.put(header, blob, error)
             return None
-        record = header._replace(payload=SessionData(value) if blob[:1] == _SESSION_DATA else value)
+        kind, result = blob[:1], None
+        if kind.isupper():
+            kind, (value, result) = kind.lower(), value
+        record = header._replace(payload=SessionData(value) if kind == _SESSION_DATA else value, result=result)
         if (again := self._pickled(record)) is not None:  # the same object may give other bytes than those it came from
             self._seen[header.id] = hash(again)
         self._foreign[header.id] = hash((header, blob))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hotsession.registry import registry
-from hotsession.snapshot.opening import carrier
+from hotsession.snapshot.opening import carrier, install
 from hotsession.storages.memory import MemoryStorage
 
 
@@ -30,7 +30,9 @@ def write_snapshot(directory: Path) -> Mapping[str, str]:
 
 def use_snapshot(directory: Path) -> Any:
     """Have this process, whose registry is empty, carry on from the snapshot in a directory; return its carrier."""
-    return registry.object("carrier", lambda: _carrier_in(directory))
+    found = _carrier_in(directory)
+    install(found)
+    return found
 
 
 def _carrier_in(directory: Path) -> Any:

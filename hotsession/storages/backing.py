@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -68,4 +69,12 @@ class Backing(Protocol):
 
     def clear(self, manager: str) -> None:
         """Forget the records of a manager."""
+        ...
+
+    def expired(self, manager: str, now: float, limit: int) -> builtins.list[Record]:
+        """Live records of a manager whose time is over; what their payloads are is left open."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete records."""
         ...

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import builtins
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from hotsession.lifecycle.record import Key, Record
+
+
+class Changes(NamedTuple):
+    """What was written after a position.
+
+    Args:
+        records: each changed record once, as it is now, behind the number of its last write; in the order of these.
+        position: up to where this tells; what to ask for next.
+        complete: False when records were deleted since the position that was asked for, or it is not of this storage:
+            then only a list tells what there is.
+    """
+
+    records: list[tuple[int, Record]]
+    position: int
+    complete: bool
 
 
 @runtime_checkable
@@ -21,11 +38,15 @@ class Storage(Protocol):
     * What is missing is None, False or an empty list, never an error. Errors are for a storage that can't do its work:
       `StorageUnavailable` if trying again may help, `StorageError` otherwise; the record is then as it was before.
     * When a writing method returns, the write is as lasting as this storage promises at all.
-    * `wants_bytes` says what payloads are. False: live objects, and the object that was given is the one that comes
-      back, so all who hold the session share it. True: bytes, and every reader gets his own copy.
+    * `wants_bytes` says what payloads and results are. False: live objects, and the object that was given is the one
+      that comes back, so all who hold the session share it. True: bytes, and every reader gets his own copy.
+    * `is_shared` says whether other processes may write to it as well.
+    * Every write gives its record the next number of this storage, by which `changes` tells what happened. Numbers go
+      on over a restart where the storage does.
     """
 
     wants_bytes: bool
+    is_shared: bool
 
     async def get(self, id: str) -> Record | None:
         """The record with this id, whatever its state."""
@@ -68,16 +89,16 @@ class Storage(Protocol):
         """
         ...
 
-    async def count(self, manager: str) -> int:
-        """How many live records a manager has, those included whose time is over without anybody having noticed.
+    async def count(self, manager: str, status: str | None = None) -> int:
+        """How many records a manager has in a state; the live ones when None is given.
 
-        It is asked for often: keep a count, or an index that gives one.
+        Those count as live whose time is over without anybody having noticed. It is asked for often: keep a count.
         """
         ...
 
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """The records of a manager, newest first.
 
         Args:
@@ -87,4 +108,79 @@ class Storage(Protocol):
             key: only those of this key.
             limit: at most so many.
         """
+        ...
+
+    async def running(self, manager: str) -> builtins.list[Record]:
+        """The live records of a manager that a process works on: whose `worker` is not None."""
+        ...
+
+    async def expired(self, manager: str, now: float, limit: int) -> builtins.list[Record]:
+        """Live records of a manager whose time is over at `now`, longest overdue first; payloads may be `Deferred`."""
+        ...
+
+    async def remove(self, manager: str, before: float, limit: int) -> int:
+        """Delete records of a manager that were over before a time, at most so many, and return how many.
+
+        Over is what is completed, failed, ended or expired: what has a `completed_at`.
+        """
+        ...
+
+    async def changes(self, manager: str, after: int | None, limit: int = 100) -> Changes:
+        """What was written to a manager's records after a position.
+
+        Args:
+            manager: its name.
+            after: a position that was given before; None to get no records, only where it stands now.
+            limit: at most so many records; the position tells where to go on.
+        """
+        ...
+
+    async def claim(self, manager: str, key: Key, owner: str, now: float, until: float) -> bool:
+        """Take the right to make the session of a key, or keep it: one owner has it, until its time is over.
+
+        Args:
+            manager: the manager's name.
+            key: whose session is to be made.
+            owner: who wants to make it, unlike all others.
+            now: the time.
+            until: when the right ends, unless it is taken again before.
+
+        Returns:
+            False while another has it.
+        """
+        ...
+
+    async def unclaim(self, manager: str, key: Key, owner: str) -> None:
+        """Give the right back, if it is still this owner's."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of files, threads and connections. What is asked for later opens them again."""
+        ...
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A storage that can rebuild records from what lies on disk."""
+
+    async def recover(self, manager: str, now: float, progress: Callable[[int, int], None]) -> int:
+        """Bring records in line with what lies on disk; it may take long.
+
+        Args:
+            manager: its name.
+            now: the time.
+            progress: is told how many were looked at, and of how many.
+
+        Returns:
+            How many records were rebuilt.
+        """
+        ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A storage that can wait for changes, where others have to be asked again and again."""
+
+    async def changed(self, manager: str, after: int, seconds: float) -> None:
+        """Return when something was written after a position, or the time is over."""
         ...

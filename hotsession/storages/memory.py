@@ -1,13 +1,7 @@
 """Sessions in the memory of this process: live objects, no copies. Knows nothing about reloads.
 
-It lives on across a reload because the registry keeps the object; it holds plain dicts and a lock, bound to no event
-loop. Its state, all guarded by the lock; reading one entry needs none::
-
-    _records: {id: Record}, in the order they were added
-    _keys:    {(manager, key): id} of the live records that have a key
-    _tokens:  {(manager, token hash): id} of the live records that have a token
-    _live:    Counter {manager: how many of its records are live}
-    _backing: what holds these records and more outside of the process, or None
+It lives on across a reload because the registry keeps the object; it holds plain dicts (`Tables`) and a lock that
+guards them, bound to no event loop.
 
 With a `Backing`, memory holds only what was asked for since the process started. Whatever changes what a record is
 found by is told to the backing at once, so that its indexes are right about the records that are not in memory.
@@ -15,14 +9,20 @@ found by is told to the backing at once, so that its indexes are right about the
 
 from __future__ import annotations
 
+import builtins
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from hotsession.lifecycle.record import Deferred, Key, Record, moved
+import anyio
+
+from hotsession.lifecycle.record import LIVE, Deferred, Key, Record, moved
+from hotsession.loops import Waiter
 from hotsession.storages.backing import Backing
+from hotsession.storages.base import Changes
+from hotsession.storages.tables import Tables, over
 
 
 class MemoryStorage:
@@ -32,15 +32,16 @@ class MemoryStorage:
     """
 
     wants_bytes = False
+    is_shared = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._records: dict[str, Record] = {}
-        self._keys: dict[tuple[str, Key], str] = {}
-        self._tokens: dict[tuple[str, bytes], str] = {}
-        self._live: Counter[str] = Counter()
+        self._tables = Tables()
+        self._records = self._tables.records  # reading one entry needs no lock
+        self._waiters: dict[Waiter, None] = {}  # for a change
         self._backing: Backing | None = None
         self._backed: set[str] = set()  # managers
+        self._surveyed: set[str] = set()  # backed managers of which the tables know what their backing has
 
     def back(self, manager: str, backing: Backing) -> None:
         """Let `backing` hold the records of `manager` too, from now on and those that it has from before.
@@ -62,13 +63,14 @@ class MemoryStorage:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
         for record in state["records"]:
-            self._put(record, None)
+            self._write(record, None)
 
     def __repr__(self) -> str:
         return f"<MemoryStorage live={len(self)} all={len(self._records)}>"
 
     def __len__(self) -> int:
-        return self._live.total()
+        counts = self._tables.counts
+        return sum(count for (_, status), count in counts.items() if status in LIVE)
 
     def __bool__(self) -> bool:
         return True  # an empty storage is still a storage: `storage or default` must not pass it by
@@ -80,7 +82,7 @@ class MemoryStorage:
 
     async def find(self, manager: str, key: Key) -> Record | None:
         """The live record of this key."""
-        record = self._records.get(self._keys.get((manager, key), ""))
+        record = self._records.get(self._tables.keys.get((manager, key), ""))
         if self._backing is None or manager not in self._backed:
             return record
         found = self._given(record, None if record else self._backing.find_key(manager, key))
@@ -88,7 +90,7 @@ class MemoryStorage:
 
     async def find_token(self, manager: str, token_hash: bytes) -> Record | None:
         """The live record that the token with this hash opens."""
-        record = self._records.get(self._tokens.get((manager, token_hash), ""))
+        record = self._records.get(self._tables.tokens.get((manager, token_hash), ""))
         if self._backing is None or manager not in self._backed:
             return record
         found = self._given(record, None if record else self._backing.find_token(manager, token_hash))
@@ -105,18 +107,19 @@ class MemoryStorage:
         with self._lock:
             holder = None
             if record.key is not None and record.is_live:
-                holder = self._keys.get((record.manager, record.key))
+                holder = self._tables.keys.get((record.manager, record.key))
             if holder is not None and holder != replacing:
                 return self._records[holder]
             replaced = self._records.get(replacing or "")
             written = [record]
             if replaced is not None and replaced.is_live:
                 written.insert(0, moved(replaced, "ended", record.created_at, "replaced"))
-                self._put(written[0], replaced)
-            self._put(record, None)
+                self._write(written[0], replaced)
+            self._write(record, None)
         if backing is not None and record.manager in self._backed:
             backing.used(record)
             backing.write(*written)
+        self._wake()
         return None
 
     async def replace(self, record: Record) -> bool:
@@ -128,16 +131,18 @@ class MemoryStorage:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
                 return False
-            found_as_before = record.status is before.status and record.token_hash is before.token_hash
-            if found_as_before:  # keys never change
-                self._records[record.id] = record
+            found_as_before = self._tables.put_same(record, before)
+            if found_as_before:
+                self._tables.note_write(record.id)
             else:
-                self._put(record, before)
+                self._write(record, before)
         if backing is not None and record.manager in self._backed:
             if found_as_before:
                 backing.changed(record)
             else:
                 backing.write(record)
+        if self._waiters:
+            self._wake()
         return True
 
     async def touch(self, id: str, seen_at: float, expires_at: float | None) -> Record | None:
@@ -148,15 +153,20 @@ class MemoryStorage:
             record = self._records.get(id)
             if record is not None:
                 record = self._records[id] = record._replace(last_seen_at=seen_at, expires_at=expires_at)
+                self._tables.bound(record)
         if record is not None and self._backing is not None and record.manager in self._backed:
             self._backing.changed(record)
         return record
 
-    async def count(self, manager: str) -> int:
-        """How many live records a manager has."""
+    async def count(self, manager: str, status: str | None = None) -> int:
+        """How many records a manager has in a state; the live ones when None is given."""
         if self._backing is not None and manager in self._backed:
-            return self._backing.count(manager)
-        return self._live[manager]
+            if status is None:
+                return self._backing.count(manager)
+            records = self._backing.list(manager, 0.0, status=status, key=None, limit=None)
+            return sum(record.status == status for record in records)
+        with self._lock:
+            return self._tables.live(manager) if status is None else self._tables.counts[manager, status]
 
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
@@ -183,14 +193,79 @@ class MemoryStorage:
         with self._lock:
             gone = [record for record in self._records.values() if manager in (None, record.manager)]
             for record in gone:
-                del self._records[record.id]
-                self._unlist(record)
+                self._tables.drop(record)
+            self._tables.note_deletion()
             live = Counter(record.manager for record in gone if record.is_live)
         for each in backed:
             if self._backing is not None:
                 self._backing.clear(each)
         live.update({each: count - live[each] for each, count in backed.items()})
+        self._wake()
         return live.total()
+
+    async def running(self, manager: str) -> builtins.list[Record]:
+        """The live records of a manager that a process works on."""
+        self._survey(manager)
+        with self._lock:
+            found = [self._records[each] for each in self._tables.running]
+        return [record for record in found if record.manager == manager]
+
+    async def expired(self, manager: str, now: float, limit: int) -> builtins.list[Record]:
+        """Live records of a manager whose time is over, longest overdue first."""
+        if self._backing is not None and manager in self._backed:
+            stored = (self._records.get(each.id, each) for each in self._backing.expired(manager, now, limit))
+            return [self._deferred(record) for record in stored if record.is_live and record.is_expired(now)]
+        with self._lock:
+            return self._tables.expired(manager, now, limit)
+
+    async def remove(self, manager: str, before: float, limit: int) -> int:
+        """Delete records of a manager that were over before a time."""
+        backing = self._backing if manager in self._backed else None
+        with self._lock:
+            if backing is None:
+                gone = over(self._records.values(), manager, before, limit)
+            else:
+                stored = backing.list(manager, 0.0, status=None, key=None, limit=None)
+                gone = over(stored, manager, before, limit)
+            for record in gone:
+                if record.id in self._records:
+                    self._tables.drop(self._records[record.id])
+            if gone:
+                self._tables.note_deletion()
+        if backing is not None:
+            backing.delete([record.id for record in gone])
+        return len(gone)
+
+    async def changes(self, manager: str, after: int | None, limit: int = 100) -> Changes:
+        """What was written to a manager's records after a position."""
+        if after is not None:
+            self._survey(manager)
+        with self._lock:
+            return self._tables.changes(manager, after, limit)
+
+    async def changed(self, manager: str, after: int, seconds: float) -> None:
+        """Return when something was written after a position, or the time is over."""
+        waiter = Waiter()
+        self._waiters[waiter] = None
+        try:
+            with anyio.move_on_after(seconds):
+                while self._tables.number <= after:
+                    await waiter.wait()
+        finally:
+            del self._waiters[waiter]
+
+    async def claim(self, manager: str, key: Key, owner: str, now: float, until: float) -> bool:
+        """Take or keep the right to make the session of a key."""
+        with self._lock:
+            return self._tables.claim(manager, key, owner, now, until)
+
+    async def unclaim(self, manager: str, key: Key, owner: str) -> None:
+        """Give the right back, if it is still this owner's."""
+        with self._lock:
+            self._tables.unclaim(manager, key, owner)
+
+    async def aclose(self) -> None:
+        """Nothing: it holds nothing but memory."""
 
     # what the backing asks for and needs
 
@@ -235,15 +310,14 @@ class MemoryStorage:
         with self._lock:
             held = self._records.get(id)  # another thread was faster: its object is the one that all share
             if held is None:
-                self._put(read, None)
+                self._tables.put(read, None)
             return held or read
 
     def _let_go(self, record: Record) -> None:
         """Let a record go from memory, unless it has just been replaced there."""
         with self._lock:
             if self._records.get(record.id) is record:
-                del self._records[record.id]
-                self._unlist(record)
+                self._tables.drop(record)
 
     def _deferred(self, record: Record) -> Record:
         """A record whose payload is had in memory, and known to be used, when somebody looks at it."""
@@ -254,23 +328,23 @@ class MemoryStorage:
 
         return record._replace(payload=Deferred(load))
 
-    def _put(self, record: Record, before: Record | None) -> None:
-        """Write a record and what finds it; the lock is held."""
-        self._records[record.id] = record
-        if before is not None:
-            self._unlist(before)
-        if record.is_live:
-            self._live[record.manager] += 1
-            if record.key is not None:
-                self._keys[record.manager, record.key] = record.id
-            if record.token_hash is not None:
-                self._tokens[record.manager, record.token_hash] = record.id
+    def _survey(self, manager: str) -> None:
+        """Have the tables know of a backed manager's records that were written before this process began."""
+        if self._backing is None or manager not in self._backed or manager in self._surveyed:
+            return
+        self._surveyed.add(manager)
+        headers = self._backing.list(manager, 0.0, status=None, key=None, limit=None)
+        for record in headers:
+            if record.worker is not None and record.is_live:
+                self._recalled(record.id)
+        with self._lock:
+            self._tables.note_earlier(headers)
 
-    def _unlist(self, record: Record) -> None:
-        """Take a record out of what finds live ones; the lock is held."""
-        if record.is_live:
-            self._live[record.manager] -= 1
-            if record.key is not None:
-                self._keys.pop((record.manager, record.key), None)
-            if record.token_hash is not None:
-                self._tokens.pop((record.manager, record.token_hash), None)
+    def _write(self, record: Record, before: Record | None) -> None:
+        """Write a record and what finds it; the lock is held."""
+        self._tables.put(record, before)
+        self._tables.note_write(record.id)
+
+    def _wake(self) -> None:
+        for waiter in tuple(self._waiters):
+            waiter.wake()

@@ -18,6 +18,7 @@ from hotsession.registry import registry
 from hotsession.snapshot import carrier as carrier_module
 from hotsession.snapshot.carrier import Carrier
 from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.opening import install
 from hotsession.snapshot.pace import Pace
 from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.unpickling import unpickled
@@ -330,7 +331,7 @@ def test_after_the_end_nothing_is_written(start: Start, caplog: pytest.LogCaptur
 async def test_a_reset_reaches_the_snapshot(start: Start) -> None:
     """What `hotsession.reset` drops does not come back with the next process."""
     first = start()
-    registry.object("carrier", lambda: first.carrier)
+    install(first.carrier)
     first.keep("value", list).append(1)
     first.keep("other", list).append(1)
     registry.keep("sessions:manager", lambda: first.manager, kind="sessions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.records import CarriedRecords
 from hotsession.snapshot.store import Store, open_store
 from hotsession.snapshot.turn import Turn
+from hotsession.storages.base import Changes
 from hotsession.storages.memory import MemoryStorage
 
 MANAGERS = ("manager", "other")
@@ -42,9 +44,11 @@ class Restarted:
     """
 
     wants_bytes = False
+    is_shared = False
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._claims = MemoryStorage()  # of one process: with it its claims are gone
         self._lock = threading.Lock()  # processes that are restarted come one after the other
 
     @contextmanager
@@ -84,10 +88,41 @@ class Restarted:
         with self._process() as storage:
             return await storage.touch(id, seen_at, expires_at)
 
-    async def count(self, manager: str) -> int:
-        """The live ones."""
+    async def count(self, manager: str, status: str | None = None) -> int:
+        """The live ones, or those in a state."""
         with self._process() as storage:
-            return await storage.count(manager)
+            return await storage.count(manager, status)
+
+    async def running(self, manager: str) -> builtins.list[Record]:
+        """What a process works on."""
+        with self._process() as storage:
+            return await storage.running(manager)
+
+    async def expired(self, manager: str, now: float, limit: int) -> builtins.list[Record]:
+        """What is overdue."""
+        with self._process() as storage:
+            return await storage.expired(manager, now, limit)
+
+    async def remove(self, manager: str, before: float, limit: int) -> int:
+        """Delete what is over."""
+        with self._process() as storage:
+            return await storage.remove(manager, before, limit)
+
+    async def changes(self, manager: str, after: int | None, limit: int = 100) -> Changes:
+        """What was written."""
+        with self._process() as storage:
+            return await storage.changes(manager, after, limit)
+
+    async def claim(self, manager: str, key: Key, owner: str, now: float, until: float) -> bool:
+        """The right to make a session."""
+        return await self._claims.claim(manager, key, owner, now, until)
+
+    async def unclaim(self, manager: str, key: Key, owner: str) -> None:
+        """Giving it back."""
+        await self._claims.unclaim(manager, key, owner)
+
+    async def aclose(self) -> None:
+        """Nothing is open between two calls."""
 
     async def list(
         self, manager: str, now: float, *, status: str | None = None, key: Key | None = None, limit: int | None = None
