@@ -255,9 +255,12 @@ def test_a_forked_child_that_is_terminated() -> None:
 
         before_the_end(lambda: print("ours", os.getpid() == parent, flush=True))
         parent = os.getpid()
+        reads, writes = os.pipe()
         child = os.fork()
         while not child:
-            time.sleep(0.01)  # not `pause`: the signal may come before that
+            os.write(writes, b"1")  # Python drops a signal that comes before the fork is done
+            time.sleep(0.01)
+        os.read(reads, 1)
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
         print(os.WTERMSIG(status) == signal.SIGTERM, flush=True)
