@@ -84,7 +84,7 @@ class HotSessionMiddleware:
         """Answer a request or serve a connection with the session of its browser."""
         if scope["type"] in ("http", "websocket"):
             manager = self._manager()  # first: it finds out whether a reloader is above this process
-            if self._reloader is None or self._reloader.surrounds():
+            if self._reloader is None or self._reloader.surrounds(scope):
                 await self._serve(manager, scope, receive, send)
             else:
                 await self._reloader.run(partial(self._serve, manager), scope, receive, send)

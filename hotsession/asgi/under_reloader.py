@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotsession.asgi.farewell import Farewell
-from hotsession.asgi.witness import run_witnessed
+from hotsession.asgi.witness import WITNESSED, run_witnessed
 from hotsession.registry import registry
-from hotsession.snapshot import touches
 from hotsession.snapshot.opening import carrier
 
 if TYPE_CHECKING:
@@ -45,9 +44,9 @@ class UnderReloader:
     def __repr__(self) -> str:
         return f"<UnderReloader {self._carrier!r} {self._farewell!r}>"
 
-    def surrounds(self) -> bool:
-        """Whether the running code is surrounded already: by another middleware, or by a host."""
-        return touches.current.get() is not None
+    def surrounds(self, scope: Scope) -> bool:
+        """Whether a request or connection is surrounded already: by another middleware, or by a host."""
+        return WITNESSED in scope
 
     def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Run an app for one request or connection."""

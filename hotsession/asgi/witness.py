@@ -22,6 +22,10 @@ Around = Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]]
 _ENDS = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"})
 _BODILESS = frozenset({204, 205, 304})  # complete for the client with their headers
 
+# In the scope of who is witnessed. Not the context tells that: asyncio runs the next request of a connection in the
+# context of one before it which paused and resumed reading, as a large upload does.
+WITNESSED = "hotsession.witnessed"
+
 
 async def run_witnessed(
     carrier: Carrier, app: ASGIApp, scope: Scope, receive: Receive, send: Send, around: Around | None = None
@@ -36,6 +40,7 @@ async def run_witnessed(
         send: the server's.
         around: runs the app, if it is not just to be called.
     """
+    scope[WITNESSED] = True
     mine = carrier.records.touches.begin()
     reset = touches.current.set(mine)
     witness = Witness(carrier, mine, app)
