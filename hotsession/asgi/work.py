@@ -45,7 +45,7 @@ class Work:
         send: the server's.
 
     Attributes:
-        cancelled: whether it was cancelled, because its app did not notice that it was ended.
+        cancelled: how often it was cancelled, because its app did not notice that it was ended.
         finished: whether it was told to end.
         inbox: makes what the client's messages go through.
         task: what the app runs in.
@@ -69,7 +69,7 @@ class Work:
     """What tells the app that its client has left."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.cancelled = False
+        self.cancelled = 0
         self.finished = False
         self.inbox: type[Inbox | DirectInbox] = Inbox
         try:
@@ -99,12 +99,12 @@ class Work:
     @property
     def cancelled_by_others(self) -> bool:
         """Whether a cancellation that leaves the app is not, or not only, ours."""
-        return not self.cancelled or (isinstance(self.task, asyncio.Task) and self.task.cancelling() > 1)
+        return not self.cancelled or (isinstance(self.task, asyncio.Task) and self.task.cancelling() > self.cancelled)
 
     def cancel(self) -> None:
         """Cancel the task that runs the app."""
         if self.task is not None:
-            self.cancelled = True
+            self.cancelled += 1
             self.task.cancel()
 
     def release(self) -> None:
@@ -112,8 +112,9 @@ class Work:
         self._released = True
         if self._inbox is not None:
             self._inbox.close()
-        if self.cancelled and isinstance(self.task, asyncio.Task):
-            self.task.uncancel()
+        if isinstance(self.task, asyncio.Task):
+            for _ in range(self.cancelled):
+                self.task.uncancel()
 
     def _next(self) -> Awaitable[Message]:
         """The client's next message; a wait for it ends when the work is ended."""

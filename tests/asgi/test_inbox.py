@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from hotsession.asgi.direct_inbox import DirectInbox
 from hotsession.asgi.inbox import Inbox
 
 pytestmark = pytest.mark.anyio
@@ -153,3 +154,59 @@ async def test_a_closed_inbox_asks_nobody(server: Server, inbox: Inbox) -> None:
     await asyncio.sleep(0)
     server.say(1)
     assert server.messages.get_nowait() == {"n": 1}
+
+
+# before the end, and in the task of the app
+
+
+@pytest.mark.parametrize("kind", [Inbox, DirectInbox])
+async def test_a_stopped_inbox_waits_for_the_end(server: Server, kind: type[Inbox | DirectInbox]) -> None:
+    """The server is asked for nothing more, who waits goes on to wait, and who comes now waits as well."""
+    inbox = kind(server.receive, GONE)
+    waiting = [asyncio.create_task(inbox.next())]
+    await asyncio.sleep(0)
+    inbox.stop()
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(inbox.next()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(each.done() for each in waiting)
+    assert (server.asked, inbox.told) == (1, False)
+    inbox.end()
+    assert [await each for each in waiting] == [GONE, GONE]
+    assert (server.asked, inbox.told, inbox.ended) == (1, True, True)
+    server.say(1)
+    assert server.messages.get_nowait() == {"n": 1}
+
+
+async def test_a_direct_inbox_gives_what_is_there_at_once(server: Server) -> None:
+    """A message within a cancelled scope, then the end; what nobody has said is not waited for."""
+    inbox = DirectInbox(server.receive, GONE)
+    server.say(1)
+    found = []
+    for end in (False, False, True):
+        if end:
+            inbox.end()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            found.append(await inbox.next())
+    assert found == [{"n": 1}, GONE]
+    assert repr(inbox) == "<DirectInbox waiting=False ended=True>"
+
+
+async def test_a_direct_inbox_waits_in_the_task_of_the_app(server: Server) -> None:
+    """Starlette's `BaseHTTPMiddleware` leaves a task group there that it has entered there."""
+    tasks = []
+
+    async def receive() -> dict[str, Any]:
+        async with anyio.create_task_group():
+            tasks.append(asyncio.current_task())
+            message = await server.receive()
+            tasks.append(asyncio.current_task())
+        return message
+
+    waiting = asyncio.create_task(DirectInbox(receive, GONE).next())
+    await asyncio.sleep(0)
+    server.say(1)
+    assert await waiting == {"n": 1}
+    assert tasks == [waiting, waiting]

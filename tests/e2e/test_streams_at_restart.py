@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.e2e.browser import browser, needs_browser
 from tests.e2e.reloaders import DEADLINE, PROCESS_RELOADERS, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 
@@ -32,22 +34,35 @@ LAST_WORDS = {
 }
 """What is received of each stream, leaving out ticks."""
 
-APP = """
+APP = '''
     import asyncio
 
     from starlette.applications import Starlette
-    from starlette.responses import PlainTextResponse, StreamingResponse
+    from starlette.responses import HTMLResponse, PlainTextResponse, StreamingResponse
     from starlette.routing import Route, WebSocketRoute
 
     from hotsession import HotSessionMiddleware
 
     VERSION = "1"
+    PAGE = """<!doctype html><title>feed</title><script>
+        let lost = null
+        const source = new EventSource("/events")
+        source.onerror = () => { lost ??= performance.now() }
+        source.onmessage = event => {
+            const pause = lost === null ? 0 : performance.now() - lost
+            document.title = event.data + " after " + Math.round(pause) + " ms"
+        }
+    </script>"""
     running = []
 
 
     async def index(request):
         request.session["visits"] = request.session.get("visits", 0) + 1
         return PlainTextResponse(VERSION)
+
+
+    async def page(request):
+        return HTMLResponse(PAGE)
 
 
     async def slow(request):
@@ -112,6 +127,7 @@ APP = """
     app = Starlette(
         routes=[
             Route("/", index),
+            Route("/page", page),
             Route("/slow", slow),
             Route("/busy", busy),
             Route("/events", events),
@@ -123,7 +139,7 @@ APP = """
         ]
     )
     app.add_middleware(HotSessionMiddleware)
-"""
+'''
 
 
 @pytest.fixture
@@ -234,16 +250,17 @@ def test_a_grace_for_requests_is_not_used_up_by_streams(project: Path) -> None:
         assert "Cancel" not in server.log
 
 
-def test_pages_come_back_at_once(project: Path) -> None:
-    """A page that opens its event stream anew each time it ends hears the new version next."""
-    with ReloadedServer(UVICORN, "feed:app", project) as server:
-        stream = Stream(server, "/events")
+@needs_browser
+def test_a_page_comes_back_at_once(project: Path, tmp_path: Path) -> None:
+    """A browser waits for three seconds before it opens an event stream anew, unless it was told otherwise."""
+    with ReloadedServer(UVICORN, "feed:app", project) as server, browser(tmp_path / "profile") as driver:
+        driver.get(f"{server.url}/page")
+        wait_until(lambda: driver.title == "1 after 0 ms", DEADLINE)
         restart(server, "1", "21")
-        stream.end()
-        again = Stream(server, "/events")
-        assert again.received == b"data: 21\n\n"
-        restart(server, "21", "321")
-        again.end()
+        title = wait_until(lambda: re.fullmatch(r"21 after (\d+) ms", driver.title), DEADLINE)
+        print(driver.title)
+        assert title is not None
+        assert int(title[1]) < 2500
 
 
 def test_stopping_waits_for_no_stream(project: Path) -> None:
