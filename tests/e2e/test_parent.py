@@ -224,7 +224,7 @@ def test_a_restart_ends_what_never_ends_by_itself(server: Server) -> None:
             ws.recv(timeout=15)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
-        assert set(events) == {"data: tick", ""}
+        assert set(events) == {"data: tick", "", "retry: 250"}
     wait_until(lambda: server.get("/").json()["version"] == 2)
 
 
