@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -542,6 +543,7 @@ async def test_a_forked_child_has_its_memory_alone(start: Start) -> None:
     child = os.fork()
     if not child:
         status = 1
+        signal.alarm(30)  # ends it if it waits
         try:
             session.data["n"] = 2
             first.carrier.after_request(first.records.touches.nobodys)

@@ -233,9 +233,9 @@ def test_a_kill_in_the_first_pass_loses_nothing(start: Start, slow: None, monkey
     with monkeypatch.context() as patched:
         patched.setattr(values, "SLICE", 0.0)
         value = [[number] for number in range(200)]
-        for _ in range(50):
+        for _ in range(150):
             first.write("value", value)
-    assert stored(first)["part"] == 50
+    assert stored(first)["part"] == 150
     second = start()
     found = second.values.restore("value")
     assert found is not None
@@ -243,8 +243,6 @@ def test_a_kill_in_the_first_pass_loses_nothing(start: Start, slow: None, monkey
     found.value[:] = range(101, 110)
     write(second, found.value)
     found.value[:] = [str(number) for number in range(120)]
-    write(second, found.value)
-    found.value[:] = found.value[:10]
     write(second, found.value)
     third = start().values.restore("value")
     assert third == (found.value, None, 1.0)
