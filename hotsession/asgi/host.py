@@ -237,6 +237,9 @@ class Host:
                 await generation.app(scope, work.receive, work.send)
             else:
                 await run_witnessed(self._carrier, generation.app, scope, work.receive, work.send)
+        except asyncio.CancelledError:
+            if work.cancelled_by_others:
+                raise
         except Exception as error:
             if not work.finished:
                 raise
