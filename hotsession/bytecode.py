@@ -1,11 +1,17 @@
-"""Drops cached bytecode that could hide a save, under reloaders that start a new process for every save.
+"""Sees to it that cached bytecode hides no save, under reloaders that start a new process for every save.
 
 Python takes a ``.pyc`` for up to date when it notes the size of the source and the second of its last change. Two saves
 of one size within one second, as "fix a digit" makes them, look alike: uvicorn, granian and hypercorn then serve the
 first for ever. So the ``.pyc`` of an own module that was written before two seconds had passed since its source was
-(some file systems keep time in steps of two) is removed: of what is loaded already when `begin` is called, of what is
-imported later before it is read, and of all once more when the app is up. The price is that a module that was saved
-just now is compiled by the next process as well.
+(some file systems keep time in steps of two) is made void: before it is read, if the module is imported after us, and
+once more for all modules when the app is up. The price is that what was saved just now is compiled by the next
+process as well.
+
+That is too late for what is imported before us, the target first of all: when saves come quickly, a process is ended
+after it wrote the ``.pyc`` of the target and before it got to us. But there is another kind of ``.pyc``, which notes a
+hash of the source, and which Python replaces by its like when the source has changed (PEP 552). A void file is of that
+kind, so whatever was made void once is compared by content from then on, in every process; and those that are loaded
+when `begin` is called are all made void.
 
 It knows nothing of sessions, nor which reloader runs. Where our own host loads the code there is nothing to do: it
 neither reads nor writes ``.pyc`` files.
@@ -16,10 +22,12 @@ from __future__ import annotations
 import logging
 import marshal
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -33,7 +41,9 @@ if TYPE_CHECKING:
 
 _UNSURE_SECONDS = 2.0
 _HEADER_SIZE = 16
-_HASHED = 0b01  # a bit of the flags in the header: the file is checked by a hash of the source, if at all (PEP 552)
+_HASHED = 0b01  # a bit of the flags in the header: the file notes a hash of the source
+_COMPARED = 0b10  # and another: which is to be compared
+_VOID = MAGIC_NUMBER + bytes([_HASHED | _COMPARED, 0, 0, 0]) + bytes(8)  # the hash of no source, and no code
 
 _log = logging.getLogger("hotsession.bytecode")
 
@@ -53,10 +63,10 @@ def begin_if_restarted() -> None:
 
 
 def begin(roots: Iterable[str | Path] | None = None) -> None:
-    """Drop what could be stale of the modules that are loaded, and from now on of each before it is imported.
+    """Drop the bytecode of the modules that are loaded, and from now on what could be stale before it is read.
 
     To be called early, and only where another program's reloader starts this process anew: the module that is just
-    importing us has its ``.pyc`` just written. A second call looks at the loaded modules once more.
+    importing us has its ``.pyc`` just written.
 
     Args:
         roots: the directories with the user's own code; the working directory and those that `sys.path` names, without
@@ -74,7 +84,7 @@ def begin(roots: Iterable[str | Path] | None = None) -> None:
                 "Save it once more",
                 bytecode.source,
             )
-        bytecode.drop_if_unsure()
+        bytecode.drop()
 
 
 def app_is_up() -> None:
@@ -101,24 +111,35 @@ class Bytecode:
     cached: Path
 
     def drop_if_unsure(self) -> bool:
-        """Remove the file if it could be stale, and return whether it was removed."""
+        """Make the file void if it could be stale, and return whether it was."""
         try:
-            if not is_unsure(self.source.stat().st_mtime, self.cached.stat().st_mtime) or self._is_hashed():
+            unsure = is_unsure(self.source.stat().st_mtime, self.cached.stat().st_mtime)
+        except OSError:  # there is none, or the source has gone
+            return False
+        return unsure and self.drop()
+
+    def drop(self) -> bool:
+        """Make the file void, and return whether it was: one that notes a hash stays."""
+        try:
+            if _is_hashed(self._header()):
                 return False
-            self.cached.unlink()
+            if sys.dont_write_bytecode:  # nobody would put another in its place
+                self.cached.unlink()
+            else:
+                self._replace(_VOID)
         except FileNotFoundError:
             return False
         except OSError as error:  # a directory of somebody else's, where we write no bytecode either
-            _log.debug("%s may be stale but can't be removed: %s", self.cached, error)
+            _log.debug("%s may be stale one day but can't be replaced: %s", self.cached, error)
             return False
-        _log.debug("Removed %s: a save within the same second would not have been seen", self.cached)
+        _log.debug("Dropped %s: from now on the content of the source decides, not its time", self.cached)
         return True
 
     def hid_a_save(self) -> bool:
         """Whether the file is older than its source, passes for newer with Python, and holds other code."""
         try:
             source, cached = self.source.stat(), self.cached.stat()
-            if cached.st_mtime >= source.st_mtime or self._is_hashed():
+            if cached.st_mtime >= source.st_mtime or _is_hashed(self._header()):
                 return False
             data = self.cached.read_bytes()
             if data[8:_HEADER_SIZE] != _noted(source):
@@ -128,10 +149,21 @@ class Bytecode:
         except (OSError, SyntaxError, ValueError, EOFError, TypeError):  # gone, broken or half written: not what ran
             return False
 
-    def _is_hashed(self) -> bool:
+    def _header(self) -> bytes:
         with self.cached.open("rb") as file:
-            header = file.read(_HEADER_SIZE)
-        return len(header) == _HEADER_SIZE and bool(header[4] & _HASHED)
+            return file.read(_HEADER_SIZE)
+
+    def _replace(self, data: bytes) -> None:
+        """Put a new file in place of the cached one, at once: another process may be reading it."""
+        beside = self.cached.with_name(f"{self.cached.name}.{os.getpid()}")
+        mode = self.cached.stat().st_mode
+        try:
+            with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, stat.S_IMODE(mode)), "wb") as file:  # noqa: PTH123
+                file.write(data)
+            beside.replace(self.cached)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
 
 class BytecodeFinder:
@@ -177,6 +209,10 @@ def _loaded() -> Iterator[Bytecode]:
 
 def _finder() -> BytecodeFinder | None:
     return next((finder for finder in sys.meta_path if isinstance(finder, BytecodeFinder)), None)
+
+
+def _is_hashed(header: bytes) -> bool:
+    return len(header) == _HEADER_SIZE and bool(header[4] & _HASHED)
 
 
 def _noted(source: os.stat_result) -> bytes:

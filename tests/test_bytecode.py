@@ -54,6 +54,12 @@ def compiled(source: Path, at: float, mode: str = "TIMESTAMP") -> Path:
     return cached
 
 
+def is_void(cached: Path) -> bool:
+    """Whether Python finds no code there that it would run, and a request to go by the content from now on."""
+    data = cached.read_bytes()
+    return len(data) == 16 and data[4:] == b"\3\0\0\0" + bytes(8)
+
+
 def load(name: str) -> ModuleType:
     """Import a module that was just written."""
     importlib.invalidate_caches()
@@ -110,7 +116,7 @@ def test_what_is_loaded_already_loses_its_bytecode(project: Path) -> None:
     cached = Path(cache_from_source(source))
     os.utime(cached, (NOW + 0.2, NOW + 0.2))
     bytecode.begin([project])
-    assert not cached.exists()
+    assert is_void(cached)
 
 
 def test_all_are_looked_at_again_when_the_app_is_up(project: Path) -> None:
@@ -125,7 +131,7 @@ def test_all_are_looked_at_again_when_the_app_is_up(project: Path) -> None:
     cached = Path(cache_from_source(source))
     os.utime(cached, (NOW + 1, NOW + 1))
     bytecode.app_is_up()
-    assert not cached.exists()
+    assert is_void(cached)
 
 
 def test_saves_of_the_next_seconds_are_served(project: Path) -> None:
@@ -136,6 +142,35 @@ def test_saves_of_the_next_seconds_are_served(project: Path) -> None:
         served: int = fresh("digit").VALUE
         assert served == number
         os.utime(cache_from_source(source), (NOW + number / 10, NOW + number / 10))
+
+
+def test_what_was_void_once_is_compared_by_content(project: Path) -> None:
+    """A process that is ended before it imports us, or knows nothing of us, can't leave the trap any more."""
+    source = save(project / "target.py", "VALUE = 1\n")
+    cached = compiled(source, NOW + 60)
+    load("target")
+    bytecode.begin([project])
+    assert is_void(cached)
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, BytecodeFinder)]
+    for value in (1, 2, 3):
+        save(source, f"VALUE = {value}\n", NOW + value / 10)
+        served: int = fresh("target").VALUE
+        assert served == value
+        os.utime(cached, (NOW + value / 10, NOW + value / 10))
+    assert not is_void(cached)
+    before = cached.stat()
+    fresh("target")
+    assert os.path.samestat(cached.stat(), before)  # it is used, and not written each time
+
+
+def test_where_nobody_writes_bytecode_it_is_removed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PYTHONDONTWRITEBYTECODE a void file would stay void, and cost a look at each start."""
+    source = save(project / "target.py", "VALUE = 1\n")
+    cached = compiled(source, NOW)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    bytecode.begin([project])
+    load("target")
+    assert not cached.exists()
 
 
 def test_nothing_happens_without_begin(project: Path) -> None:
@@ -152,9 +187,8 @@ def test_begin_is_called_twice(project: Path) -> None:
     bytecode.begin([project])
     cached = compiled(save(project / "between.py", "VALUE = 1\n"), NOW + 5)
     load("between")
-    os.utime(cached, (NOW, NOW))
     bytecode.begin([project])
-    assert not cached.exists()
+    assert is_void(cached)
     finders = [type(finder) for finder in sys.meta_path]
     assert finders.count(BytecodeFinder) == 1
     assert finders.index(BytecodeFinder) == sys.meta_path.index(PathFinder) - 1
@@ -218,21 +252,22 @@ def test_what_cannot_be_removed_is_skipped(
     """A cache that belongs to somebody else is left alone, without a line but at debug."""
     cached = compiled(save(project / "locked.py", "VALUE = 1\n"), NOW)
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, target: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     caplog.set_level(logging.DEBUG, "hotsession")
     bytecode.begin([project])
     assert load("locked").VALUE == 1
-    assert cached.exists()
+    assert [*cached.parent.iterdir()] == [cached]
     assert {record.levelname for record in caplog.records} == {"DEBUG"}
-    assert f"{cached} may be stale but can't be removed" in caplog.text
+    assert f"{cached} may be stale one day but can't be replaced" in caplog.text
 
 
 def test_without_bytecode_there_is_nothing_to_drop(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A module without bytecode, one whose source has gone and strange things in sys.modules are passed over."""
     caplog.set_level(logging.DEBUG, "hotsession")
+    bytecode.begin([project])
     gone = save(project / "gone.py", "VALUE = 1\n")
     load("gone")
     gone.unlink()
@@ -240,8 +275,11 @@ def test_without_bytecode_there_is_nothing_to_drop(project: Path, caplog: pytest
     strange.__spec__ = ModuleSpec("strange", None)
     sys.modules["strange"] = strange
     sys.modules["stranger"] = object()  # type: ignore[assignment]
-    bytecode.begin([project])
-    assert not Bytecode(save(project / "new.py", ""), project / "new.pyc").drop_if_unsure()
+    bytecode.app_is_up()
+    new = Bytecode(save(project / "new.py", ""), project / "new.pyc")
+    assert not new.drop_if_unsure()
+    assert not new.drop()
+    assert not new.cached.exists()
     with pytest.raises(ModuleNotFoundError):
         load("missing_altogether")
     assert caplog.text == ""
@@ -257,7 +295,7 @@ def test_old_code_that_runs_already_is_told(project: Path, caplog: pytest.LogCap
     (record,) = caplog.records
     assert re.fullmatch(rf"{source} runs as it was before its last save, .* Save it once more", record.getMessage())
     assert record.levelname == "WARNING"
-    assert not cached.exists()
+    assert is_void(cached)
 
 
 @pytest.mark.parametrize(
