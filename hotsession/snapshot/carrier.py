@@ -7,20 +7,21 @@ requests and by a thread that looks now and then, as often as that takes a small
 
 from __future__ import annotations
 
-import _thread
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import util
 from typing import Any
 from weakref import WeakSet
 
 from hotsession import bytecode
-from hotsession.loops import Home
+from hotsession.loops import AsyncFunction, Home
 from hotsession.registry import registry
 from hotsession.signals import before_the_end
 from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.last_words import do_aside
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.pace import Pace
 from hotsession.snapshot.records import CarriedRecords
@@ -59,6 +60,7 @@ class Carrier:
         self._ending = False
         self._closed = threading.Event()
         self._home: Home | None = None
+        self._leave: util.Finalize | None = None
         self._asked_at: float | None = None  # when the event loop was asked to look, if it did not yet
         self._busy = False  # something happened since the thread looked last
         self._look_for_others()
@@ -93,6 +95,8 @@ class Carrier:
     def settle_in(self) -> None:
         """Note the event loop of the app, which runs now: from here on it is where kept values are looked at."""
         self._home = Home()
+        if self._leave is None:  # when the interpreter ends, also that of a worker which `multiprocessing` started
+            self._leave = util.Finalize(None, self.close, exitpriority=50)
         before_the_end(self._told_to_end)
         bytecode.app_is_up()
 
@@ -141,8 +145,8 @@ class Carrier:
         """Write everything that changed, however long it takes, and return how many entries were written."""
 
         def write() -> int:
-            entries = _carried_entries().items()
-            return self.records.write_all() + sum(self.values.write(*each, everything=True) for each in entries)
+            values = sum(self.values.write(*each, everything=True) for each in _carried_entries().items())
+            return values + self.records.write_all()
 
         return self._do(write)
 
@@ -223,16 +227,10 @@ class Carrier:
             self._busy = False
             if self._asked_at is None:
                 self._asked_at = time.monotonic()
-                if self._home is None or not self._home.start(self._look_in_loop):
+                if self._home is None or not self._home.start(_asynchronous(self.look)):
                     self.look()
             elif time.monotonic() - self._asked_at > PATIENCE:
                 self.look()
-
-    async def _look_in_loop(self) -> None:
-        self.look()
-
-    async def _end_in_loop(self) -> None:
-        self._end()
 
     def _end(self) -> None:
         self.flush()
@@ -253,22 +251,8 @@ class Carrier:
         if self._closed.is_set():
             return
         self._ending = True
-        if self._home is None or not self._home.start(self._end_in_loop):
-            done = _thread.allocate_lock()
-            done.acquire()
-
-            def end() -> None:
-                try:
-                    self._end()
-                finally:
-                    done.release()
-
-            try:  # not `threading.Thread`: it takes a lock that the interrupted thread may hold
-                _thread.start_new_thread(end, ())
-            except RuntimeError:  # the interpreter ends, so nobody was interrupted
-                self._end()
-            else:
-                done.acquire(timeout=LAST_WORDS)
+        if self._home is None or not self._home.start(_asynchronous(self._end)):
+            do_aside(self._end, LAST_WORDS)
 
     def _forked(self) -> None:
         """This process is the child of one that has the snapshot open: its memory is all that it has."""
@@ -286,6 +270,13 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _asynchronous(function: Callable[[], None]) -> AsyncFunction:
+    async def call() -> None:
+        function()
+
+    return call
 
 
 def _carried_entries() -> dict[str, Any]:

@@ -325,6 +325,41 @@ def test_after_the_end_nothing_is_written(start: Start, caplog: pytest.LogCaptur
     assert caplog.text == ""
 
 
+SERVED = """
+import asyncio, multiprocessing
+from hotsession import bytecode
+from tests.snapshot.carriers import Process
+from hotsession.snapshot import carrier
+bytecode.app_is_up = lambda: None
+carrier.before_the_end = lambda callback: True
+def work():
+    process = Process(directory)
+    value = process.keep("value", list)
+    async def serve():
+        process.carrier.settle_in()
+    asyncio.run(serve())
+    value.append("last")
+if sys.argv[-1] == "worker":
+    worker = multiprocessing.get_context("fork").Process(target=work)
+    worker.start()
+    worker.join()
+else:
+    work()
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "worker"])
+def test_a_process_that_ends_by_itself_leaves_it_tidy(start: Start, tmp_path: Path, kind: str) -> None:
+    """With what changed last, be it the main process or one that `multiprocessing` started."""
+    start().end()
+    code = SERVED.replace("sys.argv[-1]", repr(kind))
+    with process(code, tmp_path / "snapshot") as served:
+        assert served.wait(30) == 0
+    after = start()
+    assert after.store.previous == "tidy"
+    assert after.keep("value", list) == ["last"]
+
+
 # the rest
 
 
