@@ -1,4 +1,4 @@
-"""Restarts of `uvicorn --reload` with few and many sessions in the snapshot: how long they take, and the memory then."""
+"""Restarts of `uvicorn --reload` with few and many sessions in the snapshot: their time, and the new worker's memory."""
 
 from __future__ import annotations
 
