@@ -1,4 +1,4 @@
-"""Restarts of `uvicorn --reload` with few and many sessions in the snapshot: their time, and the new worker's memory."""
+"""Restarts of `uvicorn --reload` with few and many sessions in the snapshot: their time, and the memory after them."""
 
 from __future__ import annotations
 
