@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
@@ -41,16 +42,16 @@ def keep(
     When the code of the factory changes the old value stays, and the log says so and how to reset it. Made while new
     code is loaded, a value shows to others when that code is in place; if it never is, the value is dropped.
 
-    The value is a plain object that anyone may change at any time. Where a reloader restarts the process, it is written to
-    the snapshot after requests and by a timer, as often as that takes 5 % of the time. One that takes over 20 ms to pickle
-    goes item by item if it is a dict or a list; else it is written only when the process is told to end and by
-    `flush()`, and the log says so once.
+    The value is a plain object that anyone may change at any time. Where a reloader restarts the process, it is
+    written to the snapshot after requests and by a timer, as often as that takes 5 % of the time. One that takes over
+    20 ms to pickle goes item by item if it is a dict or a list; else it is written only when the process is told to end
+    and by `flush()`, and the log says so once.
 
     Args:
         name: what the value is called.
         factory: builds it; takes no arguments. It is called once however many threads ask.
-        restart: ``"carry"`` also takes it across a process restart, pickled, without what can't be; ``"rebuild"`` builds
-            it anew there, as models, clients and pools need it.
+        restart: ``"carry"`` also takes it across a process restart, pickled, without what can't be; ``"rebuild"``
+            builds it anew there, as models, clients and pools need it.
         reset_on_change: build it anew when the code of the factory changed.
 
     Raises:
@@ -65,6 +66,10 @@ def keep(
     if restart not in ("carry", "rebuild"):
         raise ConfigurationError(f"restart={restart!r}: it is 'carry' or 'rebuild'")
     _check_factory(name, factory)
+    if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
+        # A reloader's worker runs the program's main file once by this name, before the app is imported from that file
+        # by its own: nobody asks this copy for anything, and its classes are not those of what was kept.
+        return factory()
     restore = _restore(name) if restart == "carry" else None
     return _keep(name, factory, fingerprint(factory), restart=restart, reset_on_change=reset_on_change, restore=restore)
 
