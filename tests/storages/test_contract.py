@@ -14,9 +14,11 @@ from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.record import Key, Record, moved, new_record, saved
 from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
+from hotsession.storages.file import FileStorage
 from hotsession.storages.memory import MemoryStorage
 from hotsession.storages.sqlite import SQLiteStorage
 from tests.storages.backed import Restarted, backed, snapshot
+from tests.storages.filed import Forgetful
 
 pytestmark = pytest.mark.anyio
 
@@ -45,9 +47,25 @@ def sqlite(directory: Path) -> Iterator[Storage]:
     anyio.run(storage.aclose)
 
 
-STORAGES: list[Callable[[Path], Iterator[Storage]]] = [memory, carried, restarted, sqlite]
-NUMBERED = [memory, carried, sqlite]  # the snapshot keeps no numbers: after a restart a list is what tells
-OF_EACH_MANAGER = [memory, sqlite]  # the snapshot's index of what expires is one for all managers
+def files(directory: Path) -> Iterator[Storage]:
+    """A directory."""
+    yield FileStorage(directory / "sessions")
+
+
+def reread(directory: Path) -> Iterator[Storage]:
+    """A directory that is read in anew at every call."""
+    yield Forgetful(directory / "sessions")
+
+
+STORAGES: list[Callable[[Path], Iterator[Storage]]] = [memory, carried, restarted, sqlite, files, reread]
+NUMBERED = [
+    memory,
+    carried,
+    sqlite,
+    files,
+    reread,
+]  # the snapshot keeps no numbers: after a restart a list is what tells
+OF_EACH_MANAGER = [memory, sqlite, files, reread]  # the snapshot's index of what expires is one for all managers
 
 
 @pytest.fixture(params=["asyncio", "trio"])
