@@ -8,6 +8,8 @@ import sys
 import types
 from typing import Any
 
+from hotsession.snapshot.defaults import fill_in
+
 _MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 
 
@@ -57,3 +59,19 @@ def fill_slots(instance: object, state: dict[str, Any]) -> None:
     """Set attributes past a `__setattr__` or `__setstate__` of the class."""
     for name, value in state.items():
         object.__setattr__(instance, name, value)
+
+
+def fill_without(instance: object, state: tuple[Any, tuple[str, ...], Any]) -> None:
+    """Give an object its state as pickle does, and the defaults of the attributes that could not come with it."""
+    given, missing, setter = state
+    if setter is not None:
+        setter(instance, given)
+    elif (own := getattr(instance, "__setstate__", None)) is not None:
+        own(given)
+    else:
+        attributes, slots = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+        if attributes:
+            instance.__dict__.update(attributes)
+        for name, value in (slots or {}).items():
+            setattr(instance, name, value)
+    fill_in(instance, missing)

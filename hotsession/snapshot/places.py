@@ -18,7 +18,7 @@ import types
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from hotsession.snapshot.makers import fill_slots
+from hotsession.snapshot.makers import fill_slots, fill_without
 from hotsession.snapshot.references import Reduction
 
 ATOMS = frozenset({type(None), bool, int, float, str, bytes, bytearray})  # pickle asks nobody about them
@@ -170,6 +170,14 @@ def with_named_state(value: Any, reduction: Reduction) -> Reduction:
     if len(names) != len(state):
         return reduction
     return make, arguments, dict(zip(names, state, strict=True)), items, pairs, fill_slots
+
+
+def with_defaults(reduction: Reduction, missing: tuple[str, ...]) -> Reduction:
+    """The reduction of an object that loses attributes: those whose default its class knows are filled in with it."""
+    if not missing:
+        return reduction
+    make, arguments, state, items, pairs, setter = reduction
+    return make, arguments, (state, missing, setter), items, pairs, fill_without
 
 
 def without(part: Part) -> Any:

@@ -21,7 +21,16 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from hotsession.ownership import Ownership
 from hotsession.registry import registry
-from hotsession.snapshot.makers import by_name, fill_cell, fill_function, make_cell, make_function, make_lock
+from hotsession.snapshot.defaults import slots_of
+from hotsession.snapshot.makers import (
+    by_name,
+    fill_cell,
+    fill_function,
+    fill_slots,
+    make_cell,
+    make_function,
+    make_lock,
+)
 
 Reduction = tuple[Any, ...]
 IsOwn = Callable[[str], bool]
@@ -138,13 +147,22 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(cls, io.IOBase) and not issubclass(cls, io.StringIO | io.BytesIO):
             raise CannotGo("an open file belongs to its process")
         registered = self._registered(obj, cls)
-        found = obj.__reduce_ex__(5) if registered is None else registered(obj)
+        found = self._reduced(obj, cls) if registered is None else registered(obj)
         if isinstance(found, str):
             if "<" in found:
                 raise CannotGo("it is found by no name")
             module = _text(getattr(obj, "__module__", None)) or cls.__module__
             return found if _look_up(module, found) is obj and not self.anew else (by_name, (module, found))
         return found
+
+    def _reduced(self, obj: Any, cls: type) -> Any:
+        try:
+            return obj.__reduce_ex__(5)
+        except AttributeError:  # what attrs and dataclasses write for slots takes it that none of them is empty
+            if not (hasattr(cls, "__attrs_attrs__") or hasattr(cls, "__dataclass_fields__")) or not self.owns(cls):
+                raise
+        state = {**getattr(obj, "__dict__", {}), **slots_of(obj)}
+        return copyreg.__newobj__, (cls,), state, None, None, fill_slots  # type: ignore[attr-defined]
 
     def _registered(self, obj: Any, cls: type) -> Callable[[Any], Any] | None:
         """The function that is registered for the class, if it is asked instead of the object itself."""

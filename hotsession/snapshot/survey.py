@@ -23,6 +23,7 @@ from hotsession.snapshot.places import (
     reduction_without,
     settled,
     states,
+    with_defaults,
     with_named_state,
     without,
     written,
@@ -197,10 +198,16 @@ class Survey:
     def reductions(self) -> dict[int, Reduction]:
         """By the id of every other object: what it is pickled as, with lists of items and pairs."""
         return {
-            id(part.value): reduction_without(part.reduction, part.lost)
+            id(part.value): with_defaults(reduction_without(part.reduction, part.lost), self._missing(part.reduction))
             for part in self.parts.values()
             if part.reduction is not None and part.why is None
         }
+
+    def _missing(self, reduction: Reduction) -> tuple[str, ...]:
+        """The names of the attributes that an object loses."""
+        holders = [self.parts[id(each)] for each in states(reduction[2]) if id(each) in self.parts]
+        steps = [each.slots[number].step for each in holders if type(each.value) is dict for number in each.lost]
+        return tuple(step[1] for step in steps if isinstance(step[1], str))
 
 
 def _shortened(path: str) -> str:

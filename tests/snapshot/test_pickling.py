@@ -334,6 +334,114 @@ def test_each_kind_of_class_loses_the_attribute(cls: Callable[..., Any]) -> None
     assert getattr(returned, "lock", None) is None  # what a class has for a default shows again
 
 
+@dataclasses.dataclass
+class Guarded:
+    name: str
+    lock: Any = dataclasses.field(default_factory=threading.Lock)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuardedFrozen:
+    name: str
+    lock: Any = dataclasses.field(default_factory=threading.Lock)
+
+
+@dataclasses.dataclass
+class GuardedInside:
+    name: str
+    lock: Any = dataclasses.field(init=False, default_factory=threading.Lock)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        assert "lock" in self.__dict__ or name == "name"
+
+
+@attrs.define
+class GuardedDefined:
+    name: str
+    lock: Any = attrs.field(factory=threading.Lock)
+
+
+@attrs.frozen(slots=False)
+class GuardedBySelf:
+    name: str
+    lock: Any = attrs.field(default=attrs.Factory(lambda self: (self.name, threading.Lock())[1], takes_self=True))
+
+
+class GuardedModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+    name: str
+    lock: Any = pydantic.Field(default_factory=threading.Lock)
+
+
+class GuardedInPrivate(pydantic.BaseModel):
+    name: str
+    _lock: Any = pydantic.PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def lock(self) -> Any:
+        return self._lock
+
+
+GUARDED = [
+    Guarded,
+    GuardedFrozen,
+    GuardedInside,
+    GuardedDefined,
+    GuardedBySelf,
+    GuardedModel,
+    GuardedInPrivate,
+]
+
+
+@pytest.mark.parametrize("cls", GUARDED)
+def test_an_attribute_that_is_lost_gets_the_default_of_its_field(cls: Callable[..., Any]) -> None:
+    """A lock that every object has comes back as a new one, and the next restart finds the object whole as well."""
+    before = [cls(name="a"), cls(name="b")]
+    for _ in range(2):
+        result = pickled(before, is_own=is_own)
+        assert [each.type for each in result.left_out] == [LOCKED, LOCKED]
+        after = unpickled(result.data).value
+        assert [each.name for each in after] == ["a", "b"]
+        assert {type(each.lock) for each in after} == {type(LOCK)}
+        assert not {id(each.lock) for each in after} & {id(each.lock) for each in before}
+        before = after
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenBare:
+    name: str
+    lock: Any
+
+
+@attrs.define
+class DefinedBare:
+    name: str
+    lock: Any
+
+
+@pytest.mark.parametrize("cls", [FrozenBare, DefinedBare])
+def test_an_object_with_an_empty_slot_goes_again(cls: Callable[..., Any]) -> None:
+    """What has no default stays lost, and its object is not left out at the next restart because of that."""
+    returned = carried_without([cls("a", LOCK)], ("[0].lock", LOCKED))
+    again = pickled(returned, is_own=is_own)
+    assert again.left_out == ()
+    assert unpickled(again.data).value[0].name == "a"
+
+
+@dataclasses.dataclass
+class Wrong:
+    lock: Any = dataclasses.field(default_factory=lambda: 1 / 0)
+
+
+def test_a_default_that_fails_is_logged_and_costs_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Code of the user's that raises must not cost what was carried over beside it."""
+    (returned,) = carried_without([Wrong(LOCK)], ("[0].lock", LOCKED))
+    assert not hasattr(returned, "lock")
+    assert "The default of Wrong.lock" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_private_attribute_of_a_model_is_lost_alone() -> None:
     """What pydantic keeps beside the fields counts as attributes too."""
     model = Model(name="a")
