@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hotsession.asgi.dependencies import provide
     from hotsession.asgi.hot_app import HotApp
     from hotsession.asgi.middleware import HotSessionMiddleware
+    from hotsession.asgi.routes import session_routes
     from hotsession.lifecycle.data import SessionData
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "provide",
     "reset",
     "service",
+    "session_routes",
     "sessions",
     "storage",
     "testing",
@@ -90,6 +92,7 @@ _LATER = {
     "HotSessionMiddleware": "hotsession.asgi.middleware",
     "SessionData": "hotsession.lifecycle.data",
     "provide": "hotsession.asgi.dependencies",
+    "session_routes": "hotsession.asgi.routes",
     "testing": "hotsession.testing",
 }
 

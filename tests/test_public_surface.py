@@ -47,6 +47,7 @@ NAMES = {
     "provide",
     "reset",
     "service",
+    "session_routes",
     "sessions",
     "storage",
     "testing",

@@ -1,0 +1,172 @@
+"""What the HTTP routes of sessions do: they ask the gate, call the manager and answer with JSON. Knows no paths."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hotsession.asgi.session_access import Action, Gate, Reach, check_origin
+from hotsession.asgi.session_events import EventResponse, SessionEvents, last_event_id
+from hotsession.asgi.session_json import json_response, plain, session_json
+from hotsession.asgi.session_query import key_in, limit_in, read_object, status_in
+from hotsession.lifecycle.limits import Limits
+from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.record import LIVE, NEXT, Key, new_record
+from hotsession.lifecycle.session import Session
+
+DEFAULT_LIMIT = 100
+
+
+class SessionEndpoints:
+    """The endpoints over one manager.
+
+    Args:
+        manager: whose sessions they are about.
+        gate: says who may do what.
+        origins: of further sites whose pages may change sessions.
+    """
+
+    def __init__(self, manager: SessionManager, gate: Gate, origins: Collection[str]) -> None:
+        self.manager = manager
+        self._gate = gate
+        self._origins = frozenset(origins)
+
+    def __repr__(self) -> str:
+        return f"<SessionEndpoints of {self.manager.name!r} {self._gate!r}>"
+
+    # seeing
+
+    async def listing(self, request: Request) -> Response:
+        """The sessions that the client may see, newest first, and how many there are in all."""
+        reach = await self._gate.reach(request, "list")
+        status, key = status_in(request.query_params), key_in(request.query_params)
+        limit = limit_in(request.query_params, DEFAULT_LIMIT)
+        found, total = await self._seen(reach, status, key, limit)
+        return json_response({"sessions": [self._json(session) for session in found], "total": total})
+
+    async def get(self, request: Request) -> Response:
+        """One session, whatever its state."""
+        return self._shown(await self._session(request, "get"))
+
+    async def events(self, request: Request) -> Response:
+        """What is written from now on, or since the last event that the client has had."""
+        reach = await self._gate.reach(request, "events")
+        key, last_id = key_in(request.query_params), last_event_id(request)
+        events = SessionEvents(self.manager, reach, key=key, last_id=last_id)
+        return EventResponse(await events.begin())
+
+    async def metrics(self, request: Request) -> Response:
+        """How often sessions are reused, how long they live, and so on."""
+        await self._gate.admit_to_all(request, "metrics")
+        metrics: Any = self.manager.metrics()  # type: ignore[attr-defined]
+        return json_response(plain(await metrics if inspect.isawaitable(metrics) else metrics))
+
+    async def script(self, request: Request) -> Response:
+        """The browser's side, as a JavaScript module. It tells nothing of this app, so everybody may have it."""
+        text, tag = _script()
+        headers = {"etag": tag, "cache-control": "no-cache"}  # kept, and used when the server says it is still right
+        if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
+            return Response(status_code=304, headers=headers)
+        return Response(text, headers=headers, media_type="text/javascript")
+
+    # changing
+
+    async def start(self, request: Request) -> Response:
+        """The live session of a key, made if there is none: 201 if it was made, else 200."""
+        check_origin(request, self._origins)
+        wish = await read_object(request, {"key": None, "data": {}, "force_new": False})
+        key: Key | None = wish["key"]
+        known = None if key is None else await self._live(key)
+        await self._gate.admit_to(request, "start", known or self._draft(key, wish["data"]), manager=self.manager.name)
+        session = await self.manager.get_or_create(key, force_new=wish["force_new"], data=wish["data"])
+        if session.reused and (known is None or known.id != session.id):  # made by somebody else meanwhile
+            await self._gate.admit_to(request, "start", session, manager=self.manager.name)
+        return json_response({**self._json(session), "reused": session.reused}, 200 if session.reused else 201)
+
+    async def pause(self, request: Request) -> Response:
+        """Let a session rest."""
+        return await self._change(request, "pause", self.manager.pause)  # type: ignore[attr-defined]
+
+    async def resume(self, request: Request) -> Response:
+        """Go on with a session that rests."""
+        return await self._change(request, "resume", self.manager.resume)  # type: ignore[attr-defined]
+
+    async def end(self, request: Request) -> Response:
+        """End a session for good."""
+        return await self._change(request, "end", self.manager.end)
+
+    async def _change(self, request: Request, action: Action, change: Callable[..., Awaitable[Session]]) -> Response:
+        check_origin(request, self._origins)
+        wish = await read_object(request, {} if action == "resume" else {"reason": None})
+        session = await self._session(request, action)
+        return self._shown(await change(session.id, **wish))
+
+    # the parts
+
+    async def _seen(self, reach: Reach, status: str | None, key: Key | None, limit: int) -> tuple[list[Session], int]:
+        """Sessions that a client may see, and how many there are beyond the limit."""
+        if reach.is_everything:
+            found = await self.manager.list(status, key, limit)
+            return found, len(found) if len(found) < limit else await self._count(status, key)
+        if reach.keys is None:
+            keys: Collection[Key | None] = [key]
+        else:
+            keys = reach.keys if key is None else reach.keys & {key}
+        found = [session for each in keys for session in await self.manager.list(status, each)]
+        found = [session for session in found if await reach.holds(session)]
+        if len(keys) > 1:
+            found.sort(key=lambda session: session.created_at, reverse=True)
+        return found[:limit], len(found)
+
+    async def _count(self, status: str | None, key: Key | None) -> int:
+        if key is not None:
+            return len(await self.manager.list(status, key))
+        counts = [await self.manager.storage.count(self.manager.name, each) for each in ([status] if status else NEXT)]
+        return sum(counts)
+
+    async def _session(self, request: Request, action: Action) -> Session:
+        """The session that a request names, if its client may do this with it.
+
+        Raises:
+            SessionNotFound: there is none, or none that the client should know of.
+            SessionExpired: its time is over.
+            Refusal: the client may not.
+        """
+        public_id, name = request.path_params["id"], self.manager.name
+        record = await self.manager.ledger.storage.get(public_id)
+        if record is None or record.manager != name:
+            await self._gate.admit(request, action)
+            return await self.manager.get(public_id)  # its error
+        await self._gate.admit_to(request, action, Session(record, reused=True), manager=name)
+        return await self.manager.get(public_id)
+
+    async def _live(self, key: Key) -> Session | None:
+        for status in LIVE:
+            if found := await self.manager.list(status, key, 1):
+                return found[0]
+        return None
+
+    def _draft(self, key: Key | None, data: dict[str, Any]) -> Session:
+        """The session that would be made, for the app to judge."""
+        record = new_record("", self.manager.name, key, data, self.manager.clock(), Limits())
+        return Session(record, reused=False)
+
+    def _json(self, session: Session) -> dict[str, Any]:
+        return session_json(session, self.manager.clock())
+
+    def _shown(self, session: Session) -> Response:
+        return json_response(self._json(session))
+
+
+@cache
+def _script() -> tuple[str, str]:
+    """The browser's side and its tag."""
+    text = files("hotsession.asgi.pages").joinpath("hotsession.js").read_text(encoding="utf-8")
+    return text, f'"{hashlib.blake2s(text.encode(), digest_size=8).hexdigest()}"'

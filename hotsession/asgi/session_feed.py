@@ -1,0 +1,147 @@
+"""What changed in a manager's sessions, for many who listen: one of them asks the storage, and the others are told.
+
+No task runs for it. Whoever listens first asks the storage again and again, in the task and event loop of its own, and
+when it leaves another goes on. Who has fallen behind reads for itself what it missed, so nothing piles up here.
+Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import NamedTuple
+
+import anyio
+
+from hotsession.errors import StorageError
+from hotsession.lifecycle.manager import SessionManager
+from hotsession.loops import Waiter
+from hotsession.registry import registry
+from hotsession.storages.base import Changes, Watches
+
+logger = logging.getLogger("hotsession")
+
+POLL_SECONDS = 0.5  # how late somebody may hear of what another process wrote
+GATHER_SECONDS = 0.02  # in which further changes of a burst are waited for
+WATCH_SECONDS = 60.0
+
+
+class News(NamedTuple):
+    """Changes, as all who listen are told of them.
+
+    Args:
+        first: the first position that they come after,
+        last: and the last one: there was nothing in between.
+        changes: what was written then; it may be nothing, and the position another one all the same.
+        texts: who listens may leave here how a change reads, by its number, for the others.
+    """
+
+    first: int
+    last: int
+    changes: Changes
+    texts: dict[int, str]
+
+    def is_next(self, after: int) -> bool:
+        """Whether they are what comes after this position."""
+        return self.first <= after <= self.last
+
+
+class Feed:
+    """The changes of one manager's sessions; it may be used from any task, thread and event loop.
+
+    Args:
+        manager: whose.
+    """
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager.name
+        self._storage = manager.ledger.storage
+        self._watches = manager.storage if isinstance(manager.storage, Watches) else None
+        self._lock = threading.Lock()
+        self._latest: News | None = None
+        self._asked: tuple[int, int] | None = None  # from where to where somebody has asked so far, and goes on to
+        self._waiters: dict[Waiter, None] = {}
+        self._is_down = False
+
+    def __repr__(self) -> str:
+        return f"<Feed of {self._manager!r} asked={self._asked} waiting={len(self._waiters)}>"
+
+    async def position(self) -> int:
+        """Where the storage stands now."""
+        return (await self._storage.changes(self._manager, None)).position
+
+    async def after(self, position: int) -> News:
+        """Return what was written after a position, as soon as something was."""
+        while True:
+            if (news := self._latest) is not None and news.is_next(position):
+                return news
+            waiter = Waiter()
+            with self._lock:
+                asked = self._asked
+                if asked is None:
+                    self._asked = position, position
+                else:
+                    self._waiters[waiter] = None
+            if asked is None:
+                return await self._ask(position)
+            try:
+                if not asked[0] <= position <= asked[1]:
+                    changes = await self._storage.changes(self._manager, position)
+                    if _tells(changes, position):
+                        return News(position, position, changes, {})
+                await waiter.wait()
+            finally:
+                self._waiters.pop(waiter, None)
+
+    async def _ask(self, first: int) -> News:
+        """Ask the storage until something was written, and tell the others."""
+        last = first
+        try:
+            while True:
+                changes = await self._read(last)
+                if changes is not None and (changes.records or not changes.complete):
+                    self._latest = news = News(first, last, changes, {})
+                    return news
+                if changes is not None:
+                    last = changes.position
+                    self._asked = first, last
+                await self._wait(last)
+        finally:
+            with self._lock:
+                self._asked = None
+                waiting = tuple(self._waiters)
+            for waiter in waiting:
+                waiter.wake()
+
+    async def _read(self, after: int) -> Changes | None:
+        """What the storage tells; None while it can't, which is logged once."""
+        try:
+            changes = await self._storage.changes(self._manager, after)
+        except StorageError as error:
+            if not self._is_down:
+                logger.warning("Nobody hears of changes of the sessions %r for now: %s", self._manager, error)
+            self._is_down = True
+            return None
+        self._is_down = False
+        return changes
+
+    async def _wait(self, after: int) -> None:
+        """Wait until it is worth asking again."""
+        if self._watches is not None and not self._is_down:
+            await self._watches.changed(self._manager, after, WATCH_SECONDS)
+            await anyio.sleep(GATHER_SECONDS)  # so that a thousand writes are fifty questions a second
+        else:
+            await anyio.sleep(POLL_SECONDS)
+
+
+def feed_of(manager: SessionManager) -> Feed:
+    """The feed of a manager: one per process."""
+    feeds: dict[str, tuple[SessionManager, Feed]] = registry.object("feeds", dict)
+    held = feeds.get(manager.name)
+    if held is None or held[0] is not manager:  # `reset` has dropped the other
+        held = feeds[manager.name] = manager, Feed(manager)
+    return held[1]
+
+
+def _tells(changes: Changes, position: int) -> bool:
+    return bool(changes.records) or not changes.complete or changes.position != position
