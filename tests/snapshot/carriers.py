@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.manager import SessionManager
-from hotsession.lifecycle.record import Record
+from hotsession.lifecycle.record import Record, new_record
 from hotsession.lifecycle.session import Session
 from hotsession.registry import registry
 from hotsession.snapshot import carrier as carrier_module
@@ -109,6 +110,11 @@ class Process:
 
 
 Start = Callable[..., Process]
+
+
+def drafted(data: Any) -> Record:
+    """A session that was never stored."""
+    return new_record("drafted", MANAGER, None, data, 10.0, Limits())
 
 
 @contextmanager

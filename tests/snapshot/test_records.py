@@ -24,7 +24,7 @@ from hotsession.snapshot import records, touches
 from hotsession.snapshot.pickling import Pickled, pickled
 from hotsession.snapshot.store import open_store
 from hotsession.storages.memory import MemoryStorage
-from tests.snapshot.carriers import MANAGER, Process, Start
+from tests.snapshot.carriers import MANAGER, Process, Start, drafted
 from tests.snapshot.stores import line, mounted, process
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +63,7 @@ async def test_a_session_comes_back_with_its_data(start: Start) -> None:
 async def test_data_is_of_the_type_that_it_was(start: Start, payload: Any) -> None:
     """A browser's data knows whether it is used, other data is a plain dict."""
     first = start()
-    await first.manager.save(Session(first.manager.draft(payload), reused=False))
+    await first.manager.save(Session(drafted(payload), reused=False))
     (listed,) = await start().manager.list()
     assert type(listed.data) is type(payload)
     assert listed.data == {"a": 1}
@@ -271,7 +271,7 @@ async def test_a_session_of_which_nothing_can_go_stays_as_it_was(start: Start) -
         await first.manager.end(session)
     second = start()
     assert [(session.data, session.status) for session in await second.manager.list()] == [({"n": 1}, "ended")] * 2
-    record = second.manager.draft(threading.Lock())._replace(id="never", version=1)
+    record = drafted(threading.Lock())._replace(id="never", version=1)
     await second.storage.add(record)
     assert (await start().manager.get("never")).data == {}
 
@@ -495,7 +495,7 @@ async def test_a_full_tmpfs_is_written_when_there_is_room(start: Start, tmp_path
 async def test_an_old_token_opens_nothing_though_the_snapshot_is_full(start: Start) -> None:
     """What the snapshot says of a session that is in memory may be old, and does not count."""
     first = start()
-    record = first.manager.draft({})._replace(version=1, token_hash=b"old", key="key")
+    record = drafted({})._replace(version=1, token_hash=b"old", key="key")
     await first.storage.add(record)
     first.store.is_full = True
     assert await first.storage.replace(record._replace(version=2, token_hash=b"new"))
@@ -644,7 +644,7 @@ async def test_backing_takes_on_what_is_in_memory(start: Start) -> None:
     first = start()
     storage = MemoryStorage()
     for manager in ("late", "never"):
-        await storage.add(first.manager.draft({})._replace(id=manager, manager=manager, version=1))
+        await storage.add(drafted({})._replace(id=manager, manager=manager, version=1))
     first.store.written.clear()
     storage.back("late", first.records)
     storage.back("late", first.records)
