@@ -338,10 +338,10 @@ async def test_only_json_is_read(app: httpx.AsyncClient, kind: str | None) -> No
 
 async def test_an_unknown_id_is_not_found(http: httpx.AsyncClient) -> None:
     """Whatever it is made of, and whatever is to be done with it."""
-    for id in ("0" * 32, "..", "%2e%2e", "%00", "a" * 3000):
-        for answer in (await http.get(f"/{id}"), await http.post(f"/{id}/end")):
+    for unknown in ("0" * 32, "..", "%2e%2e", "%00", "a" * 3000):
+        for answer in (await http.get(f"/{unknown}"), await http.post(f"/{unknown}/end")):
             assert answer.status_code == 404
-            if id.isalnum():
+            if unknown.isalnum():
                 assert answer.json()["code"] == "session_not_found"
 
 
@@ -397,12 +397,12 @@ async def test_any_data_can_be_shown(app: httpx.AsyncClient, jobs: SessionManage
 
     circle: list[Any] = []
     circle.append(circle)
-    data = {"client": Client(), "numbers": {1, 1}, "pair": (1, b"\x00"), 7: float("nan"), "circle": circle}
+    data: dict[Any, Any] = {"client": Client(), "numbers": {1}, "pair": (1, b"\x00"), 7: float("nan"), "circle": circle}
     session = await jobs.get_or_create("ann", data=data)
     answer = await app.get(f"/{session.id}")
     shown = json.loads(answer.text, parse_constant=pytest.fail)["data"]
     assert (shown["numbers"], shown["pair"], shown["7"]) == ([1], [1, "AA=="], None)
-    assert shown["client"].startswith("<test_routes.") or "Client" in shown["client"]
+    assert shown["client"].endswith(".Client>")
     assert "secret" not in answer.text
 
 
@@ -465,9 +465,7 @@ async def test_while_it_is_developed_this_machine_is_let_in(
         ({"sec-fetch-site": "cross-site"}, 403),
     ],
 )
-async def test_pages_of_other_sites_change_nothing(
-    jobs: SessionManager, headers: dict[str, str], status: int
-) -> None:
+async def test_pages_of_other_sites_change_nothing(jobs: SessionManager, headers: dict[str, str], status: int) -> None:
     """Every POST looks at where it comes from; the app may name further sites."""
     async with client(mounted(session_routes(jobs, everybody, origins=["https://pages.example"]))) as http:
         answer = await http.post("/", json={"key": "ann"}, headers=headers)
@@ -547,12 +545,12 @@ async def test_each_action_is_asked_about(jobs: SessionManager) -> None:
         return True
 
     async with client(included(session_routes(jobs, note))) as http:
-        id = (await http.post("/", json={"key": "ann"})).json()["id"]
+        started = (await http.post("/", json={"key": "ann"})).json()
         await http.post("/", json={"key": "ann"})
         await http.get("")
-        await http.get(f"/{id}")
+        await http.get(f"/{started['id']}")
         await http.get("/unknown")
-        await http.post(f"/{id}/end")
+        await http.post(f"/{started['id']}/end")
     assert asked == [
         ("start", ("ann", 0)),
         ("start", ("ann", 1)),
@@ -601,7 +599,7 @@ async def test_a_judge_that_fails_shows_nothing(jobs: SessionManager, caplog: py
 
 async def test_authorize_returns_what_is_understood(jobs: SessionManager) -> None:
     """A user object is true as well, and would let everybody see everything."""
-    async with client(included(session_routes(jobs, lambda connection, action: object()))) as http:  # type: ignore[arg-type,return-value]
+    async with client(included(session_routes(jobs, lambda connection, action: object()))) as http:  # type: ignore[arg-type]
         answer = await http.get("")
     assert answer.status_code == 500
     assert "returned object" in answer.json()["detail"]
