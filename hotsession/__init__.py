@@ -42,12 +42,18 @@ if TYPE_CHECKING:
     from hotsession.asgi.middleware import HotSessionMiddleware
     from hotsession.asgi.routes import session_routes
     from hotsession.lifecycle.data import SessionData
+    from hotsession.storages.file import FileStorage
+    from hotsession.storages.opening import open_storage
+    from hotsession.storages.recovery import Artefacts
+    from hotsession.storages.sqlite import SQLiteStorage
 
 __all__ = [
+    "Artefacts",
     "ConfigurationError",
     "ControlError",
     "DataNotReadable",
     "DataNotStorable",
+    "FileStorage",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",
@@ -56,6 +62,7 @@ __all__ = [
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
+    "SQLiteStorage",
     "ServiceConflict",
     "ServiceError",
     "Session",
@@ -75,6 +82,7 @@ __all__ = [
     "get_service",
     "keep",
     "module",
+    "open_storage",
     "provide",
     "reset",
     "service",
@@ -88,9 +96,13 @@ __version__ = "0.1.0"
 
 # What needs Starlette, or a server and a watcher, is imported when it is first used.
 _LATER = {
+    "Artefacts": "hotsession.storages.recovery",
+    "FileStorage": "hotsession.storages.file",
     "HotApp": "hotsession.asgi.hot_app",
     "HotSessionMiddleware": "hotsession.asgi.middleware",
+    "SQLiteStorage": "hotsession.storages.sqlite",
     "SessionData": "hotsession.lifecycle.data",
+    "open_storage": "hotsession.storages.opening",
     "provide": "hotsession.asgi.dependencies",
     "session_routes": "hotsession.asgi.routes",
     "testing": "hotsession.testing",

@@ -13,10 +13,12 @@ import pytest
 import hotsession
 
 NAMES = {
+    "Artefacts",
     "ConfigurationError",
     "ControlError",
     "DataNotReadable",
     "DataNotStorable",
+    "FileStorage",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",
@@ -25,6 +27,7 @@ NAMES = {
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
+    "SQLiteStorage",
     "ServiceConflict",
     "ServiceError",
     "Session",
@@ -44,6 +47,7 @@ NAMES = {
     "get_service",
     "keep",
     "module",
+    "open_storage",
     "provide",
     "reset",
     "service",
