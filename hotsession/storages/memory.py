@@ -221,12 +221,11 @@ class MemoryStorage:
     async def remove(self, manager: str, before: float, limit: int) -> int:
         """Delete records of a manager that were over before a time."""
         backing = self._backing if manager in self._backed else None
+        stored = None  # asked for without the lock: the backing asks for what is in memory
+        if backing is not None:
+            stored = backing.list(manager, 0.0, status=None, key=None, limit=None)
         with self._lock:
-            if backing is None:
-                gone = over(self._records.values(), manager, before, limit)
-            else:
-                stored = backing.list(manager, 0.0, status=None, key=None, limit=None)
-                gone = over(stored, manager, before, limit)
+            gone = over(self._records.values() if stored is None else stored, manager, before, limit)
             for record in gone:
                 if record.id in self._records:
                     self._tables.drop(self._records[record.id])
