@@ -237,8 +237,7 @@ class MemoryStorage:
 
     async def changes(self, manager: str, after: int | None, limit: int = 100) -> Changes:
         """What was written to a manager's records after a position."""
-        if after is not None:
-            self._survey(manager)
+        self._survey(manager)
         with self._lock:
             return self._tables.changes(manager, after, limit)
 
@@ -338,6 +337,7 @@ class MemoryStorage:
                 self._recalled(record.id)
         with self._lock:
             self._tables.note_earlier(headers)
+            self._tables.note_deletion()  # the numbers of the process before are gone: only a list tells what it wrote
 
     def _write(self, record: Record, before: Record | None) -> None:
         """Write a record and what finds it; the lock is held."""

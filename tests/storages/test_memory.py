@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hotsession.lifecycle.limits import Limits
-from hotsession.lifecycle.record import Record, moved, new_record
+from hotsession.lifecycle.record import Record, moved, new_record, saved
 from hotsession.storages.memory import MemoryStorage
+from tests.storages.backed import backed, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -61,3 +64,23 @@ async def test_clearing_one_manager_leaves_the_others() -> None:
     assert await storage.get("one") is not None
     assert await storage.find("other", "key") is None
     assert len(storage) == 1
+
+
+async def test_after_a_restart_only_a_list_tells_what_was_written_before(tmp_path: Path) -> None:
+    """The snapshot keeps no numbers. From then on each write is told once, and nothing that was merely read."""
+    with snapshot(tmp_path / "snapshot") as store:
+        storage, records = backed(store)
+        await storage.add(record("one"))
+        await storage.add(record("two"))
+        before = (await storage.changes("manager", None)).position
+        records.write_all()
+        storage, _ = backed(store)
+        read = await storage.get("one")
+        position = (await storage.changes("manager", None)).position
+        assert await storage.changes("manager", position) == ([], position, True)
+        assert not (await storage.changes("manager", before)).complete
+        assert read is not None
+        await storage.replace(saved(read, {}, 20, Limits()) or read)
+        changes = await storage.changes("manager", position)
+        assert [found.id for _, found in changes.records] == ["one"]
+        assert (await storage.changes("manager", changes.position)).records == []
