@@ -662,3 +662,13 @@ def test_the_snapshot_is_left_in_good_order(start: Start, tmp_path: Path) -> Non
     store = open_store(tmp_path / "snapshot")
     assert store.previous == "tidy"
     store.close()
+
+
+async def test_deleting_old_records_waits_for_nobody(start: Start) -> None:
+    """Though what is in memory is asked for, because the snapshot lacks something: others may write meanwhile."""
+    first = start()
+    await first.manager.end(await first.session("old"))
+    first.store.is_full = True
+    await first.manager.end(await first.session("unwritten"))
+    assert await first.storage.remove(MANAGER, time.time() + 60, 10) == 2
+    assert await first.manager.list() == []
