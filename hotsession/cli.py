@@ -1,4 +1,4 @@
-"""The command line: `hotsession run` and `hotsession reset`. It parses, says what is wrong, and starts the parent."""
+"""The command line: `run`, `reset` and `sessions`. It parses, says what is wrong, and starts the parent."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hotsession.run import control
 from hotsession.run.listener import address, listen
 from hotsession.run.options import RunOptions, notes, parameters, run_options
 from hotsession.run.parent import Parent
+from hotsession.session_commands import sessions
 from hotsession.target import Target, find_target, suggestions
 
 logger = logging.getLogger("hotsession")
@@ -125,6 +126,9 @@ def _without_target(directory: Path) -> str:
     if found:
         return f"no target: type `hotsession run {found[0]}`"
     return "no target: type `hotsession run main:app`, with the module and the name of your app"
+
+
+main.add_command(sessions)
 
 
 @main.command()

@@ -33,7 +33,7 @@ LAYERS = [
     # what users import
     "hotsession testing",
     # the worker, the parent and the command line
-    "run cli __main__",
+    "run cli session_commands __main__",
 ]
 
 # Beyond the layers: who must not know whom, though it may be lower.

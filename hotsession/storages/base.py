@@ -160,6 +160,15 @@ class Storage(Protocol):
 
 
 @runtime_checkable
+class Lists(Protocol):
+    """A storage that tells whose sessions it has."""
+
+    async def managers(self) -> list[str]:
+        """The names of all managers that have records, in order."""
+        ...
+
+
+@runtime_checkable
 class Recovers(Protocol):
     """A storage that can rebuild records from what lies on disk."""
 

@@ -128,6 +128,10 @@ class FileStorage:
 
         return await self._listed(lambda tables: filter(is_wanted, reversed(tables.records.values())), limit)
 
+    async def managers(self) -> builtins.list[str]:
+        """The names of all managers that have records, in order."""
+        return await self._do(lambda sessions: sessions.managers())
+
     async def running(self, manager: str) -> builtins.list[Record]:
         """The live records of a manager that a process works on."""
 

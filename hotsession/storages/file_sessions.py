@@ -125,9 +125,14 @@ class FileSessions:
 
     def listed(self, choose: Callable[[Tables], Iterable[Record]], limit: int | None) -> list[Record]:
         """Records that are chosen from the tables, with what only their files have."""
-        with self.index.asked() as tables:
+        with self.index.asked(in_order=True) as tables:
             headers = list(islice(choose(tables), limit))
         return self._whole(headers)
+
+    def managers(self) -> list[str]:
+        """The names of all managers that have records, in order."""
+        with self.index.asked() as tables:
+            return sorted({manager for (manager, _), count in tables.counts.items() if count})
 
     def changes(self, manager: str, after: int | None, limit: int) -> Changes:
         """What was written to a manager's records after a number."""

@@ -109,6 +109,10 @@ class SQLiteStorage:
         statement, values = (sql.COUNT_LIVE, (manager,)) if status is None else (sql.COUNT, (manager, status))
         return await self._threads.read(lambda database: int(database.execute(statement, values).fetchone()[0]))
 
+    async def managers(self) -> builtins.list[str]:
+        """The names of all managers that have records, in order."""
+        return await self._threads.read(lambda database: [name for (name,) in database.execute(sql.MANAGERS)])
+
     async def changes(self, manager: str, after: int | None, limit: int = 100) -> Changes:
         """What was written to a manager's records after a position."""
         return await self._threads.read(lambda database: _changes(database, manager, after, limit))

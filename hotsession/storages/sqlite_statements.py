@@ -19,6 +19,7 @@ FIND_TOKEN = f"{_SELECT} WHERE manager = ? AND token_hash = ? AND {LIVE}"
 RUNNING = f"{_SELECT} WHERE manager = ? AND worker IS NOT NULL AND {LIVE} ORDER BY place"
 EXPIRED = f"{_SELECT} WHERE manager = ? AND expires_at <= ? AND {LIVE} ORDER BY expires_at LIMIT ?"
 
+MANAGERS = "SELECT DISTINCT manager FROM counts WHERE count > 0 ORDER BY manager"
 COUNT = "SELECT COALESCE(SUM(count), 0) FROM counts WHERE manager = ? AND status = ?"
 COUNT_LIVE = f"SELECT COALESCE(SUM(count), 0) FROM counts WHERE manager = ? AND {LIVE}"
 
