@@ -47,6 +47,8 @@ class FileIndex:
         self._guard = threading.Lock()  # guards the rest; taken before the lock of the directory
         self._lock = DirectoryLock(own / "lock")
         self._tables = Tables()
+        self._added: dict[str, int] = {}  # number of each record's first write, in the order of the tables
+        self._is_ordered = True  # whether that order is the one of these numbers
         self._position: Position | None = None  # up to where the tables are right; None when they are not read in
 
     def __repr__(self) -> str:
@@ -66,8 +68,8 @@ class FileIndex:
             yield self._tables
 
     @contextmanager
-    def asked(self) -> Iterator[Tables]:
-        """Ask the tables, which are up to date.
+    def asked(self, *, in_order: bool = False) -> Iterator[Tables]:
+        """Ask the tables, which are up to date, and in the order in which sessions were added if that is asked for.
 
         Raises:
             NotLoaded: they can't be asked.
@@ -77,6 +79,8 @@ class FileIndex:
             if self._position is not None and self.journal.has_more(self._position):
                 with self._lock.held():
                     self._follow()
+            if in_order and not self._is_ordered:
+                self._sort()
             yield self._tables
 
     def require(self) -> None:
@@ -124,6 +128,8 @@ class FileIndex:
                 self._read_in(each, found, unsettled)
             self._settle(found)
             self._tables = _tables(found, int(content(self._forgotten) or 0))
+            self._added = {each: found[each].added for each in self._tables.records}
+            self._is_ordered = True
             self.unsettled = unsettled
             self._position = self.journal.end()
 
@@ -186,6 +192,7 @@ class FileIndex:
             self.unsettled.add(id)
             if before is not None:
                 tables.drop(before)
+                self._added.pop(id, None)
                 tables.number = tables.forgotten = max(tables.number, number)
             return
         self.unsettled.discard(id)
@@ -193,9 +200,17 @@ class FileIndex:
         if before is not None and stored.written < known and not by_hand:
             return
         self._end_rivals(stored)
+        if before is None:  # one that was rebuilt may be older than others
+            self._is_ordered = self._is_ordered and stored.added > next(reversed(self._added.values()), 0)
+            self._added[id] = stored.added
         tables.put(stored.record, before)
         if stored.written != known:
             _number(tables, id, number if by_hand else stored.written)
+
+    def _sort(self) -> None:
+        self._added = dict(sorted(self._added.items(), key=lambda item: item[1]))
+        self._tables.records = {each: self._tables.records[each] for each in self._added}
+        self._is_ordered = True
 
     def _end_rivals(self, stored: Stored) -> None:
         """Finish what a writer that died had begun: a session takes another's place in two steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from hotsession.errors import StorageError
 from hotsession.lifecycle.record import Record
 from hotsession.lifecycle.worker import is_gone
 from hotsession.storages import recovery
@@ -78,6 +79,9 @@ class FileRepair:
             stored = self._directories.read(id, whole=False)
         except Unreadable:
             return True
+        except (StorageError, PermissionError) as error:
+            logger.error("Session %s can't be recovered: %s", id, error)
+            return False
         if stored is None:
             return self._directories.is_there(id)
         return self._verdict(stored.record, now) is not None
@@ -106,6 +110,8 @@ class FileRepair:
             logger.warning("Session %s has no state file in %s", id, directories.root)
         elif error.is_foreign:  # a copy of another session's directory: it is not that session
             key = None
+        elif key is None and (known := tables.records.get(id)) is not None:
+            key = known.key
         if key is not None and tables.keys.get((manager, key)) not in (None, id):
             key = None
         if error is not None:

@@ -101,8 +101,7 @@ class Journal:
         text = "".join(f"{number} {each}\n" for number, each in zip(numbers, ids, strict=True))
         if size > self._size:
             path, end = self._path(generation + 1), b""
-            if generation > 1:
-                self._disk.remove(self._path(generation - 1))
+            self._disk.remove(self._path(generation - 1))
         torn = b"\n" if end and not end.endswith(b"\n") else b""
         self._disk.append(path, torn + text.encode())
         return numbers
@@ -112,7 +111,8 @@ class Journal:
 
     def _newest(self) -> int:
         names = (name.removeprefix("journal-") for name in os.listdir(self._directory) if name.startswith("journal-"))  # noqa: PTH208 - names are enough
-        return max((int(name) for name in names if name.isdecimal()), default=1)
+        # One that was deleted is followed by one of another name, so that nobody takes it for the one he has read.
+        return max((int(name) for name in names if name.isdecimal()), default=time.time_ns() // 1000)
 
 
 def _tail(path: Path) -> tuple[int, bytes]:

@@ -21,6 +21,10 @@ LAST = ("result", "recovered_from_disk", "hotsession")
 RESERVED = frozenset(FIRST + LAST)
 
 _STYLES: dict[str, tuple[str, str]] = {"compact": (",", ":"), "spaced": (", ", ": ")}
+_ENCODERS = {
+    style: json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=separators)
+    for style, separators in _STYLES.items()
+}
 _BASE64 = "base64"
 EMPTY = b"{}"  # no data
 
@@ -108,7 +112,8 @@ def encoded(stored: Stored) -> bytes:
             "styles": [data_style, result_style],
         },
     }
-    return _dumped(document, indent=2) + b"\n"
+    lines = (_dumped({name: value}, "spaced")[1:-1] for name, value in document.items())  # one each, to be read
+    return b"{\n  " + b",\n  ".join(lines) + b"\n}\n"
 
 
 def decoded(data: bytes, id: str, *, whole: bool = True) -> Stored:
@@ -208,11 +213,11 @@ def _result(result: bytes | None) -> tuple[Any, str]:
 def _opened(text: bytes) -> tuple[Any, str]:
     """The value that JSON stands for, and the style that gives back its bytes; if there is none, base64's."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode())
         for style in _STYLES:
             if _dumped(value, style) == text:
                 return value, style
-        if json.loads(_dumped(value)) == value:  # another way of writing it is as good
+        if isinstance(value, dict) and json.loads(_dumped(value)) == value:  # another way of writing it is as good
             return value, "compact"
     except (ValueError, RecursionError):
         pass  # a pickle, NaN: it is kept as it is
@@ -232,13 +237,12 @@ def _in_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _dumped(value: Any, style: str = "compact", indent: int | None = None) -> bytes:
-    separators = None if indent else _STYLES[style]
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent)
+def _dumped(value: Any, style: str = "compact") -> bytes:
+    text = _ENCODERS[style].encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:  # half a surrogate pair
-        return json.dumps(value, allow_nan=False, separators=separators, indent=indent).encode()
+        return json.dumps(value, allow_nan=False, separators=_STYLES[style]).encode()
 
 
 def _key(value: Any) -> Key | None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hotsession.storages.disk import Disk
 from hotsession.storages.file import FileStorage
 from hotsession.storages.file_sessions import FileSessions
 
 T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+PROLOGUE = """
+import os, sys, time
+import anyio
+from hotsession.storages.file import FileStorage
+from tests.storages.stored import record
+storage = FileStorage(sys.argv[1])
+"""
 
 
 class Forgetful(FileStorage):
@@ -44,3 +58,30 @@ class Stopping:
     def disk(self) -> Disk:
         """A disk that stops."""
         return Disk(self)
+
+
+def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a process that has a `storage` in the directory of the first argument, and runs `code`."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROLOGUE + textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def state_of(directory: Path, id: str = "one") -> dict[str, Any]:
+    """What the state file of a session says."""
+    found: dict[str, Any] = json.loads((directory / id / "session_state.json").read_text())
+    return found
+
+
+def inside(directory: Path, pattern: str = "*") -> list[str]:
+    """The names of what is in a directory."""
+    return sorted(path.name for path in directory.glob(pattern))
+
+
+def quiet(done: int, total: int) -> None:
+    """Progress that nobody watches."""
