@@ -55,7 +55,12 @@ FORBIDDEN = [
 ]
 
 # Each library has one place that knows it.
-USERS = {"watchfiles": {"reload.watch"}, "inotify_simple": {"reload.doorbell"}, "lmdb": {"snapshot.environment", "snapshot.probe"}}
+USERS = {
+    "watchfiles": {"reload.watch"},
+    "inotify_simple": {"reload.doorbell"},
+    "lmdb": {"snapshot.environment", "snapshot.probe"},
+    "fastapi": {"asgi.fastapi_routes"},
+}
 
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

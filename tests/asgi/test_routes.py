@@ -14,7 +14,9 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
@@ -528,6 +530,29 @@ async def test_who_is_nobody_may_nothing(jobs: SessionManager, authorize: Callab
             answer = await http.get(path)
             assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), path
         assert (await http.post("/", json={"key": "ann"})).status_code == 403
+
+
+async def test_the_browser_s_session_tells_who_asks(jobs: SessionManager) -> None:
+    """`authorize` gets the request, with all that middlewares have put there."""
+
+    async def log_in(request: Request) -> Response:
+        request.session["user"] = "ann"
+        return Response()
+
+    def logged_in(connection: HTTPConnection, action: str) -> str:
+        return str(connection.session.get("user", ""))
+
+    routes = [
+        Route("/log-in", log_in),
+        *session_routes(jobs, logged_in, prefix="/jobs"),
+    ]
+    app = Starlette(routes=routes, middleware=[Middleware(hotsession.HotSessionMiddleware)])
+    await jobs.get_or_create("ann")
+    await jobs.get_or_create("bob")
+    async with client(app) as http:
+        assert (await http.get("http://test/jobs")).status_code == 403
+        await http.get("http://test/log-in")
+        assert [each["key"] for each in (await http.get("http://test/jobs")).json()["sessions"]] == ["ann"]
 
 
 async def test_figures_of_all_are_for_who_may_see_all(jobs: SessionManager) -> None:
