@@ -134,7 +134,7 @@ def patiently(function: Callable[[], T], until: float) -> T:
 
 
 def checked_version(database: sqlite3.Connection, path: Path) -> int:
-    """How many migrations a database has seen.
+    """How many migrations a database has seen; to be called in a transaction, as somebody may just be making it.
 
     Raises:
         StorageError: it is not ours, or from a newer version.
@@ -169,7 +169,12 @@ def _make(path: Path) -> None:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    version = checked_version(database, path)  # before anything is written
+    database.execute("BEGIN")
+    try:
+        version = checked_version(database, path)  # before anything is written
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     (mode,) = database.execute("PRAGMA journal_mode").fetchone()

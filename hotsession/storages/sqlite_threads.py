@@ -27,7 +27,8 @@ from hotsession.storages.sqlite_workers import Queue, Transaction, Worker, Write
 T = TypeVar("T")
 
 READERS = 2
-LAST_WORDS = 5.0  # seconds for what is under way when the process ends or forks, beyond what a lock may take
+LAST_WORDS = 2.0  # seconds for what is under way when the process ends; it loses nothing that was acknowledged
+BEFORE_FORK = 5.0  # seconds for the same before a fork, beyond what another program's lock may take
 
 
 class Threads:
@@ -73,8 +74,10 @@ class Threads:
         ending = self.leave()
         if ending:
             joined: Call[None, None] = Call(lambda _: None)
-            threading.Thread(target=_join, args=(ending, joined), name="hotsession sqlite end", daemon=True).start()
+            joining = threading.Thread(target=_join, args=(ending, joined), name="hotsession sqlite end", daemon=True)
+            joining.start()
             await joined.outcome()
+            joining.join()  # which ends at this moment
 
     def leave(self) -> list[Worker]:
         """Tell the threads to end when they have done what waits; return them without waiting."""
@@ -109,7 +112,7 @@ class Threads:
     def _before_fork(self) -> None:
         self._lock.acquire()
         self._ending = self._told_to_end()
-        _wait_for(self._ending, self._timeout + LAST_WORDS)
+        _wait_for(self._ending, self._timeout + BEFORE_FORK)
 
     def _after_fork_in_parent(self) -> None:
         self._ending = []
