@@ -8,7 +8,8 @@
     │   │   └── SessionExpired
     │   ├── SessionConflict          two writers of one version
     │   ├── SessionMismatch          an explicit id that belongs to another key
-    │   └── InvalidTransition        a state that cannot go where it was sent
+    │   ├── InvalidTransition        a state that cannot go where it was sent
+    │   └── HookFailed               a hook of the app's that raised; the session is as it was
     ├── StorageError
     │   ├── StorageUnavailable
     │   ├── DataNotStorable          names the path to a value that the codec can't write, and its type
@@ -25,6 +26,8 @@ Every message says what happened, with the value, and what to do next; the data 
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class HotsessionError(Exception):
@@ -76,9 +79,19 @@ class SessionExpired(SessionNotFound):
 
 
 class SessionConflict(SessionError):
-    """Somebody else wrote the session since it was read."""
+    """Somebody else wrote the session since it was read.
+
+    Args:
+        message: what happened and what to do.
+        keys: of the data, those that both changed, if that is known.
+        about: as for `SessionError`.
+    """
 
     code = "session_conflict"
+
+    def __init__(self, message: str, *, keys: tuple[str, ...] = (), **about: Any) -> None:
+        super().__init__(message, **about)
+        self.keys = keys
 
 
 class SessionMismatch(SessionError):
@@ -93,12 +106,32 @@ class InvalidTransition(SessionError):
     code = "invalid_transition"
 
 
+class HookFailed(SessionError):
+    """A hook of the app's raised, which is the error's cause; the session is as it was.
+
+    Args:
+        message: what happened and what to do.
+        hook: the name of the function.
+        about: as for `SessionError`.
+    """
+
+    code = "hook_failed"
+
+    def __init__(self, message: str, *, hook: str, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.hook = hook
+
+
 class StorageError(HotsessionError):
     """A storage cannot do what was asked."""
+
+    code = "storage_error"
 
 
 class StorageUnavailable(StorageError):
     """The storage does not answer now; trying again may help."""
+
+    code = "storage_unavailable"
 
 
 class DataNotStorable(StorageError):

@@ -11,10 +11,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypedDict, TypeVar, overload
 
 from hotsession.errors import ConfigurationError
 from hotsession.fingerprint import fingerprint
+from hotsession.lifecycle.codec import Codec
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.manager import Reuse, SessionManager
 from hotsession.registry import registry
@@ -23,6 +24,18 @@ from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 
 T = TypeVar("T")
+
+
+class Said(TypedDict):
+    """What a call says about a manager, besides its storage."""
+
+    idle_timeout: float | None
+    max_age: float | None
+    reuse: Reuse | None
+    grace: float | None
+    codec: Codec | None
+    types: tuple[type, ...]
+
 
 STORAGE = "storage:"
 SESSIONS = "sessions:"
@@ -109,6 +122,9 @@ def sessions(
     idle_timeout: float | None = None,
     max_age: float | None = None,
     reuse: Reuse | None = None,
+    grace: float | None = None,
+    codec: Codec | None = None,
+    types: Iterable[type] = (),
 ) -> SessionManager:
     """Return the session manager kept under `name`; make it if there is none.
 
@@ -122,20 +138,33 @@ def sessions(
         max_age: seconds after its creation when a session expires, likewise.
         reuse: whether `get_or_create` hands out the live session of a key, or a function of the key that says so. At
             first it does.
+        grace: seconds for which sessions that are over can still be found; at first a day.
+        codec: how data becomes bytes where the storage wants bytes; at first `JSONCodec`. A later call may bring an
+            equal one that reloaded code made anew.
+        types: dataclasses, pydantic models and Enums that the data may hold, where the codec is a `JSONCodec`.
 
     Raises:
-        ConfigurationError: the manager has another storage, or a limit is not positive.
+        ConfigurationError: the manager has another storage, a limit is not positive, or the codec takes no types.
     """
+    said: Said = {
+        "idle_timeout": idle_timeout,
+        "max_age": max_age,
+        "reuse": reuse,
+        "grace": grace,
+        "codec": codec,
+        "types": tuple(types),
+    }
     entry = registry.find(SESSIONS + name)
     if entry is None:
-        make = partial(_make_manager, name, storage, idle_timeout, max_age, reuse)
-        manager: SessionManager = registry.keep(SESSIONS + name, make, kind="sessions")
+        manager: SessionManager = registry.keep(
+            SESSIONS + name, partial(_make_manager, name, storage, said), kind="sessions"
+        )
     else:
         manager = entry.value
     if storage is not None and storage is not manager.storage:
         _check_storage(manager, storage)
-    if entry is not None and not (idle_timeout is max_age is reuse is None):
-        _configure(manager, idle_timeout, max_age, reuse)
+    if entry is not None and any(value not in (None, ()) for value in said.values()):
+        _configure(manager, said)
     return manager
 
 
@@ -278,21 +307,15 @@ def _check_factory(name: str, factory: Callable[[], object]) -> None:
         )
 
 
-def _make_manager(
-    name: str, given: Storage | None, idle_timeout: float | None, max_age: float | None, reuse: Reuse | None
-) -> SessionManager:
+def _make_manager(name: str, given: Storage | None, said: Said) -> SessionManager:
     _given_in()[name] = _generation() if given is not None else 0
     chosen = storage() if given is None else given
     carried = carrier()
     if carried is not None and isinstance(chosen, MemoryStorage):
         chosen.back(name, carried.records)
-    return SessionManager(
-        name,
-        storage=chosen,
-        idle_timeout=idle_timeout,
-        max_age=max_age,
-        reuse=True if reuse is None else reuse,
-    )
+    manager = SessionManager(name, storage=chosen)
+    manager.configure(**said)
+    return manager
 
 
 def _check_storage(manager: SessionManager, given: Storage) -> None:
@@ -325,9 +348,9 @@ def _generation() -> int:
     return int(getattr(registry.scope, "number", 0))
 
 
-def _configure(manager: SessionManager, idle_timeout: float | None, max_age: float | None, reuse: Reuse | None) -> None:
-    Limits().changed(idle_timeout=idle_timeout, max_age=max_age)  # raises here what is wrong with them
-    configure = partial(manager.configure, idle_timeout=idle_timeout, max_age=max_age, reuse=reuse)
+def _configure(manager: SessionManager, said: Said) -> None:
+    Limits().changed(idle_timeout=said["idle_timeout"], max_age=said["max_age"])  # raises here what is wrong with them
+    configure = partial(manager.configure, **said)
     transaction = registry.transaction
     if transaction is None:
         configure()

@@ -19,6 +19,7 @@ NAMES = {
     "DataNotReadable",
     "DataNotStorable",
     "FileStorage",
+    "HookFailed",
     "HotApp",
     "HotSessionMiddleware",
     "HotsessionError",

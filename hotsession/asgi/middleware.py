@@ -115,6 +115,7 @@ class HotSessionMiddleware:
             await self.app(scope, receive, visit.send)
         finally:
             current.reset(reset)
+            visit.is_over = True
             if visit.unsaved or visit.is_watched:
                 await visit.finish()
 

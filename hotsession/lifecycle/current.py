@@ -7,16 +7,21 @@ a request starts see the same one. Knows nothing about managers, storages or ASG
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hotsession.lifecycle.session import Session
 
+if TYPE_CHECKING:
+    from hotsession.lifecycle.held import Held
+
 
 class Visit(Protocol):
-    """One request or connection with a session.
+    """One request or connection with a session, or a job that works on one.
 
-    `data` is the session's, shared with concurrent requests of the same browser; `accessed` and `modified` are this
-    visit's own; `outer` is the visit that this one runs inside, if any.
+    `data` is the session's, shared with concurrent requests of the same browser where the storage shares it; `accessed`
+    and `modified` are this visit's own; `outer` is the visit that this one runs inside, if any. `held` are the sessions
+    of whatever manager that its code asked for; `task` is the task it runs in, and `is_over` says that it has ended,
+    though tasks that it started may go on.
     """
 
     outer: Visit | None
@@ -24,10 +29,22 @@ class Visit(Protocol):
     accessed: bool
     modified: bool
     unsaved: bool
+    held: Held | None
+    is_over: bool
+    task: Any
+
+    @property
+    def manager(self) -> str:
+        """Name of the manager that the session belongs to."""
+        ...
 
     @property
     def session(self) -> Session:
         """The session; of a new browser one that is not stored yet, with version 0."""
+        ...
+
+    def hold_copies(self) -> None:
+        """Note that among the sessions in hand are copies, which are to be saved."""
         ...
 
 

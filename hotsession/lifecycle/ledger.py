@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from hotsession.errors import HookFailed, SessionError
 from hotsession.lifecycle import wording
 from hotsession.lifecycle.limits import Limits, expiry
+from hotsession.lifecycle.merging import merged
+from hotsession.lifecycle.metrics import Figures
+from hotsession.lifecycle.packing import Packed, PackingStorage
 from hotsession.lifecycle.record import Key, Record, can_go, moved, saved
 from hotsession.lifecycle.token import Token
 from hotsession.storages.base import Storage
+
+E = TypeVar("E", bound=SessionError)
 
 logger = logging.getLogger("hotsession")
 
@@ -21,15 +27,23 @@ class Ledger:
 
     Args:
         name: of the manager.
-        storage: where the records are.
+        storage: where the records are, with data that everybody shares, or packed.
         clock: the wall clock in seconds.
+
+    Attributes:
+        before_expiry: is awaited with a record whose time is over before that is noted; what it raises leaves the
+            record as it is.
+        packing: the storage, if it packs.
     """
 
-    def __init__(self, name: str, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, name: str, storage: Storage | PackingStorage, clock: Callable[[], float] = time.time) -> None:
         self.name = name
         self.storage = storage
         self.clock = clock
         self.limits = Limits()
+        self.figures = Figures(clock())
+        self.before_expiry: Callable[[Record], Awaitable[None]] | None = None
+        self.packing = storage if isinstance(storage, PackingStorage) else None
 
     def __repr__(self) -> str:
         return f"<Ledger {self.name!r} {self.limits} {self.storage!r}>"
@@ -47,6 +61,10 @@ class Ledger:
         if record.is_expired(now):
             await self.expire(record, now)
             return None
+        return await self.touch(record, now)
+
+    async def touch(self, record: Record, now: float) -> Record | None:
+        """Write down that a live record was seen; None if it is over meanwhile."""
         expires_at = expiry(record.created_at, record.token_expires_at, now, self.limits)
         touched = await self.storage.touch(record.id, now, expires_at)
         return touched if touched is not None and touched.is_live else None
@@ -55,6 +73,7 @@ class Ledger:
         """Store a new record, unless its key has a live one other than `replacing`, which is then returned."""
         holder = await self.storage.add(record, replacing=replacing)
         if holder is None:
+            self.figures.note_creation(record.created_at)
             text = wording.lifetime(record, record.created_at)
             logger.info("created session %s of %s, %s", wording.short(record.id), wording.owner(record.key), text)
         return holder
@@ -70,7 +89,10 @@ class Ledger:
         Raises:
             SessionConflict: somebody else wrote other data since it was read.
             SessionNotFound, SessionExpired, InvalidTransition: it is gone or over.
+            DataNotStorable: something in it can't be stored.
         """
+        if self.packing is not None:
+            payload = self.packing.pack(payload)
         while True:
             now = self.clock()
             following = saved(record, payload, now, self.limits, token)
@@ -82,15 +104,23 @@ class Ledger:
             elif await self.storage.replace(following):
                 return following
             else:
-                version, record = record.version, await self.unexpired(record.id)
-                if record.is_live and record.version != version and record.payload is not payload:
-                    raise wording.conflict(record, version, now)
+                before, record = record, await self.unexpired(record.id)
+                if record.is_live and record.version != before.version and _differ(before, record, payload):
+                    raise wording.conflict(record, before.version, now, _conflicts(before, record, payload))
+
+    async def overwrite(self, record: Record, payload: Any) -> Record | None:
+        """Write the next version of a live record, packed; None if somebody else wrote one meanwhile."""
+        payload = payload if self.packing is None else self.packing.pack(payload)
+        following = saved(record, payload, self.clock(), self.limits)
+        if following is None or not await self.storage.replace(following):
+            return None
+        return following
 
     async def _reopened(self, record: Record, now: float) -> Record:
         """What is stored of a record that seems to be over, if it is live after all."""
         record = await self.unexpired(record.id)
         if not record.is_live:
-            raise wording.forbidden(record, "saved", now, await self.live_ids(record.key))
+            raise refusing(wording.forbidden(record, "saved", now, await self.live_ids(record.key)))
         return record
 
     async def unexpired(self, id: str) -> Record:
@@ -102,20 +132,60 @@ class Ledger:
         """
         record = await self.storage.get(id)
         if record is None or record.manager != self.name:
-            raise wording.not_found(id, self.name)
+            raise refusing(wording.not_found(id, self.name))
         now = self.clock()
         if record.is_expired(now):
-            await self.expire(record, now)
-            raise wording.expired(record, now, await self.live_ids(record.key))
+            try:
+                await self.expire(record, now)
+            except HookFailed as error:
+                logger.exception("%s", error)
+            raise refusing(wording.expired(record, now, await self.live_ids(record.key)))
         return record
 
-    async def expire(self, record: Record, now: float) -> None:
-        """Note that the time of a record is over; if somebody else changed it meanwhile, he has the say."""
-        if can_go(record, "expired") and await self.storage.replace(moved(record, "expired", now)):
-            text = wording.lifetime(record, now)
-            logger.info("session %s of %s is over: %s", wording.short(record.id), wording.owner(record.key), text)
+    async def expire(self, record: Record, now: float) -> Record | None:
+        """Note that the time of a record is over and return it so; None if another wrote it meanwhile, or noted it.
+
+        Raises:
+            HookFailed: a hook of the app's failed; the record stays as it is.
+        """
+        if not can_go(record, "expired"):
+            return None
+        if self.before_expiry is not None:
+            await self.before_expiry(record)
+        over = moved(record, "expired", now)
+        if not await self.storage.replace(over):
+            return None
+        self.figures.note_end("expired", now - record.created_at)
+        text = wording.lifetime(record, now)
+        logger.info("expired session %s of %s, %s", wording.short(record.id), wording.owner(record.key), text)
+        return over
 
     async def live_ids(self, key: Key | None) -> tuple[str, ...]:
         """Ids of the live sessions of `key`: one or none."""
         record = None if key is None else await self.storage.find(self.name, key)
         return () if record is None or record.is_expired(self.clock()) else (record.id,)
+
+    def packed(self, record: Record) -> Record:
+        """A new record as it is to be stored."""
+        return record if self.packing is None else record._replace(payload=self.packing.pack(record.payload))
+
+
+def refusing(error: E) -> E:
+    """Log that somebody is refused, and return what tells him."""
+    logger.info("refused: %s", error)
+    return error
+
+
+def _differ(before: Record, stored: Record, payload: Any) -> bool:
+    """Whether somebody else stored data that is neither what this write builds on nor what it writes."""
+    if isinstance(payload, Packed) and isinstance(stored.payload, Packed):
+        built_on = before.payload.content if isinstance(before.payload, Packed) else None
+        return stored.payload.content not in (built_on, payload.content)
+    return stored.payload is not payload
+
+
+def _conflicts(before: Record, stored: Record, payload: Any) -> tuple[str, ...]:
+    """The keys that both changed, as far as that can be told."""
+    if not all(isinstance(each, Packed) for each in (before.payload, stored.payload, payload)):
+        return ()
+    return merged(before.payload.load(), payload.load(), stored.payload.load())[1]

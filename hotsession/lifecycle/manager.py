@@ -1,4 +1,4 @@
-"""The sessions of one name: finding, making and ending them. Knows the storage's contract, no storage and no request.
+"""The sessions of one name: finding, making and listing them. Knows the storage's contract, no storage and no request.
 
 A manager is kept by the registry, so it outlives reloads: it holds its limits, its storage and the creations on their
 way, is bound to no event loop, and may be called from any task or thread.
@@ -6,29 +6,37 @@ way, is bound to no event loop, and may be called from any task or thread.
 
 from __future__ import annotations
 
-import builtins
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from hotsession.errors import ConfigurationError
+from hotsession.errors import ConfigurationError, HookFailed
 from hotsession.lifecycle import wording
 from hotsession.lifecycle.beginning import DataSource, first_data
-from hotsession.lifecycle.current import current_session
-from hotsession.lifecycle.flight import Flights
-from hotsession.lifecycle.ledger import Ledger
-from hotsession.lifecycle.record import NEXT, Key, Record, can_go, checked_key, moved, new_record
+from hotsession.lifecycle.changing import Changing
+from hotsession.lifecycle.codec import Codec, JSONCodec
+from hotsession.lifecycle.current import current
+from hotsession.lifecycle.held import hold, session_in_hand
+from hotsession.lifecycle.ledger import Ledger, refusing
+from hotsession.lifecycle.making import Maker
+from hotsession.lifecycle.packing import PackingStorage
+from hotsession.lifecycle.record import Key, Record, checked_key, new_record
+from hotsession.lifecycle.saving import bring_up, keep_changes
 from hotsession.lifecycle.session import Session
+from hotsession.lifecycle.telling import Telling
+from hotsession.lifecycle.upkeep import Upkeep
 from hotsession.storages.base import Storage
 
 logger = logging.getLogger("hotsession")
 
 Reuse: TypeAlias = bool | Callable[[Key], bool]
 
+SAY_REUSED_EVERY = 1.0  # seconds between two lines that say that one session was reused
 
-class SessionManager:
+
+class SessionManager(Changing, Telling):
     """Named sessions over a storage: at most one live one per key, whoever asks.
 
     Args:
@@ -37,10 +45,13 @@ class SessionManager:
         idle_timeout: seconds after its last reuse when a session expires; None for never.
         max_age: seconds after its creation when a session expires; None for never.
         reuse: whether `get_or_create` hands out the live session of a key, or a function of the key that says so.
+        grace: seconds for which sessions that are over can still be found.
+        codec: how data becomes bytes where the storage wants bytes; `JSONCodec` when left out.
+        types: dataclasses, pydantic models and Enums that the data may hold, where the codec is a `JSONCodec`.
         clock: the wall clock in seconds.
 
     Raises:
-        ConfigurationError: the storage wants bytes, or a limit is not positive.
+        ConfigurationError: a limit is not positive, or the codec takes no types.
     """
 
     def __init__(
@@ -51,19 +62,22 @@ class SessionManager:
         idle_timeout: float | None = None,
         max_age: float | None = None,
         reuse: Reuse = True,
+        grace: float | None = None,
+        codec: Codec | None = None,
+        types: Iterable[type] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if storage.wants_bytes:
-            raise ConfigurationError(
-                f"{storage!r} wants bytes, and sessions can't be turned into bytes yet: use MemoryStorage()"
-            )
         self.name = name
         self.storage = storage
         self.clock = clock
         self.reuse: Reuse = True
-        self.ledger = Ledger(name, storage, clock)
-        self._flights: Flights[tuple[Record, bool]] = Flights()
-        self.configure(idle_timeout=idle_timeout, max_age=max_age, reuse=reuse)
+        self.keeps_copies = storage.wants_bytes
+        ledger = Ledger(name, PackingStorage(storage, JSONCodec()) if storage.wants_bytes else storage, clock)
+        Changing.__init__(self, ledger)
+        Telling.__init__(self, ledger, Upkeep(ledger, storage, self._jobs))
+        self._maker = Maker(self._moves)
+        self._told = ("", 0.0)  # of which reuse a line was last logged, and when
+        self.configure(idle_timeout=idle_timeout, max_age=max_age, reuse=reuse, grace=grace, codec=codec, types=types)
 
     def __repr__(self) -> str:
         return (
@@ -80,10 +94,22 @@ class SessionManager:
         """Seconds after its creation when a session expires; None for never."""
         return self.ledger.limits.max_age
 
+    @property
+    def grace(self) -> float:
+        """Seconds for which sessions that are over can still be found."""
+        return self._upkeep.grace
+
     def configure(
-        self, *, idle_timeout: float | None = None, max_age: float | None = None, reuse: Reuse | None = None
+        self,
+        *,
+        idle_timeout: float | None = None,
+        max_age: float | None = None,
+        reuse: Reuse | None = None,
+        grace: float | None = None,
+        codec: Codec | None = None,
+        types: Iterable[type] = (),
     ) -> None:
-        """Change what is said here; None leaves a thing as it is.
+        """Change what is said here; what is left out stays as it is.
 
         New limits count for sessions that are made, reused or saved from now on; the others keep their time till then.
 
@@ -91,13 +117,22 @@ class SessionManager:
             idle_timeout: seconds after its last reuse when a session expires; ``float("inf")`` takes a limit away.
             max_age: seconds after its creation, likewise.
             reuse: a bool or a function of the key.
+            grace: seconds for which sessions that are over can still be found.
+            codec: how data becomes bytes from now on, which has to read what is stored.
+            types: classes that the data may hold, besides those said before.
 
         Raises:
-            ConfigurationError: a limit is not positive.
+            ConfigurationError: a limit is not positive, or the codec takes no types.
         """
+        if self.ledger.packing is not None:
+            self.ledger.packing.configure(codec, types)
         self.ledger.limits = self.ledger.limits.changed(idle_timeout=idle_timeout, max_age=max_age)
         if reuse is not None:
             self.reuse = reuse
+        if grace is not None:
+            if not grace >= 0:
+                raise ConfigurationError(f"grace={grace}: it is a number of seconds, 0 or more")
+            self._upkeep.grace = grace
 
     # finding and making
 
@@ -111,15 +146,19 @@ class SessionManager:
     ) -> Session:
         """Return the live session of `key`, or make one. Concurrent calls for a key get the same session.
 
+        A paused one is resumed. Inside a request, a connection or a job, who asks for a session again gets what his
+        caller has: the same data, with what was changed in it.
+
         Args:
-            key: whom it belongs to: a string or a tuple of strings. None is the browser's session inside a request, if
-                it is one of this manager, else a new anonymous one.
+            key: whom it belongs to: a string or a tuple of strings. None is the session of this manager that the
+                request, connection or job has: the browser's if it is of this manager, or else the one it asked for.
+                Elsewhere it is a new anonymous one.
             session_id: the one wanted; it is never made. With a key, it must be the key's.
             force_new: end the live session of the key, with the reason ``replaced``, and make a new one. With None as
                 key: a new anonymous one, also inside a request.
             data: what a new one starts with: a dict, or a function or coroutine function without arguments that
-                returns one and is called once per creation, by whoever comes first. It runs in a task of its own. If it
-                fails, all who wait get the error and the next call tries again.
+                returns one and is called once per creation, by whoever comes first, across processes too. It runs in a
+                task of its own. If it fails, all who wait get the error and the next call tries again.
 
         Returns:
             The session; `reused` is False for the caller who made it.
@@ -128,30 +167,32 @@ class SessionManager:
             SessionNotFound: no session goes by `session_id`.
             SessionExpired: its time is over.
             SessionMismatch: it belongs to another key.
+            SessionError: key is None, and the request has several sessions of this manager.
             InvalidTransition: it is ended.
+            HookFailed: an `on_create` or `on_resume` hook failed, or an `on_end` hook of the one to be replaced.
             TypeError: the key or the data is of a wrong type.
         """
+        if self._upkeep.begun is None:
+            self._upkeep.begin()
         if key is not None:
             checked_key(key)
         if session_id is not None:
             if force_new:
                 raise ConfigurationError("session_id= asks for a session that is there, force_new= for one that is not")
-            return await self._reuse_id(session_id, key)
+            return self._given(await self._by_id(session_id, key), reused=True)
         if key is None:
             return await self._own_or_anonymous(force_new, data)
-        fresh = force_new or not self._reuses(key)
-        if not fresh and (record := await self.ledger.find(key)) is not None:
-            return _reused(record)
-        while True:
-            (record, created), mine = await self._flights.run(key, lambda: self._create(key, fresh, data))
-            if created or not fresh:  # else it joined a call that found one
-                if not mine:  # let the storage know that this caller has it, too
-                    await self.storage.get(record.id)
-                return Session(record, reused=not (created and mine))
+        fresh = force_new or not (self.reuse(key) if callable(self.reuse) else self.reuse)
+        record, made = None if fresh else await self.ledger.find(key), False
+        if record is None:
+            record, made = await self._maker.session_of(key, fresh, data)
+        if record.status == "paused":
+            record = await self._moves.move(record, "active")
+        return self._given(record, reused=not made)
 
     def waiting(self, key: Key) -> int:
         """How many callers wait for the session of `key` that is just being made."""
-        return self._flights.waiting(key)
+        return self._maker.flights.waiting(key)
 
     async def get(self, id: str) -> Session:
         """Return the session with this id, whatever its state, without counting as a reuse.
@@ -160,80 +201,13 @@ class SessionManager:
             SessionNotFound: there is none.
             SessionExpired: its time is over.
         """
-        return Session(await self.ledger.unexpired(id), reused=True)
+        self._upkeep.begin()
+        session = Session(await self.ledger.unexpired(id), reused=True)
+        if self.keeps_copies and session.record.is_live:
+            hold(self, session, passes_on=False)
+        return session
 
-    async def list(
-        self, status: str | None = None, key: Key | None = None, limit: int | None = None
-    ) -> builtins.list[Session]:
-        """The sessions of this manager, newest first.
-
-        Args:
-            status: only those in this state.
-            key: only those of this key.
-            limit: at most so many.
-
-        Raises:
-            ValueError: there is no such status, or the limit is negative.
-        """
-        if status is not None and status not in NEXT:
-            raise ValueError(f"no session is ever {status!r}: the states are {', '.join(sorted(NEXT))}")
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit={limit}: ask for 0 or more sessions")
-        if key is not None:
-            checked_key(key)
-        records = await self.storage.list(self.name, self.clock(), status=status, key=key, limit=limit)
-        return [Session(record, reused=True) for record in records]
-
-    async def count(self) -> int:
-        """How many live sessions there are, those included whose time is over without anybody having noticed."""
-        return await self.storage.count(self.name)
-
-    # changing
-
-    async def save(self, session: Session) -> None:
-        """Write a session down now; one that is not stored yet is stored.
-
-        Args:
-            session: what to write: its `data`, and from now on a new version and expiry.
-
-        Raises:
-            SessionConflict: somebody else wrote it since it was read. Where callers share the live data, nothing of
-                theirs can get lost, and there is no conflict.
-            SessionExpired: its time is over.
-            InvalidTransition: it is ended.
-        """
-        session._record = await self.ledger.save(session.record, session.data)
-
-    async def end(self, session: Session | str, *, reason: str | None = None) -> Session:
-        """End a session: it is never reused again, and no cookie opens it.
-
-        Args:
-            session: the session or its id.
-            reason: why, for listings.
-
-        Returns:
-            The ended session.
-
-        Raises:
-            SessionNotFound: there is none.
-            SessionExpired: its time is over.
-            InvalidTransition: it is ended already.
-        """
-        view = session if isinstance(session, Session) else await self.get(session)
-        while True:
-            record, now = view.record, self.clock()
-            if record.version:
-                record = await self.ledger.unexpired(record.id)
-            if not can_go(record, "ended"):
-                raise wording.forbidden(record, "ended", now, await self.ledger.live_ids(record.key))
-            ended = moved(record, "ended", now, reason)
-            if record.version == 0 or await self.storage.replace(ended):
-                break
-        view._record = ended
-        logger.info("ended session %s of %s", wording.short(ended.id), wording.owner(ended.key))
-        return view
-
-    # what the middleware asks for
+    # what the middleware and whoever holds copies ask for
 
     def draft(self, data: Any) -> Record:
         """A new anonymous session around `data` that is not stored yet; saving stores it."""
@@ -241,61 +215,76 @@ class SessionManager:
 
     async def find_token(self, token_hash: bytes) -> Record | None:
         """The live record that a browser's token opens, or None. It counts as a reuse."""
-        record = await self.storage.find_token(self.name, token_hash)
+        if self._upkeep.begun is None:
+            self._upkeep.begin()
+        record = await self.ledger.storage.find_token(self.name, token_hash)
         if record is None or record.is_settled(self.clock(), self.ledger.limits):
             return record
-        return await self.ledger.seen(record)
+        try:
+            return await self.ledger.seen(record)
+        except HookFailed as error:  # its time is over in any case
+            logger.exception("%s", error)
+            return None
+
+    async def keep_changes(self, session: Session) -> bool:
+        """Save what was changed in a copy, if anything was, together with what others changed meanwhile.
+
+        Returns:
+            Whether it was saved.
+        """
+        return await keep_changes(self.ledger, session)
+
+    def bring_up(self, held: Session, session: Session) -> None:
+        """Let a copy that is in hand catch up with one that was just read."""
+        bring_up(self.ledger, held, session)
 
     # the parts
 
-    async def _reuse_id(self, id: str, key: Key | None) -> Session:
-        record = await self.storage.get(id)
+    async def _by_id(self, id: str, key: Key | None) -> Record:
+        ledger = self.ledger
+        record = await ledger.storage.get(id)
         if record is None or record.manager != self.name:
-            raise wording.not_found(id, self.name, key, await self.ledger.live_ids(key))
+            raise refusing(wording.not_found(id, self.name, key, await ledger.live_ids(key)))
         if key is not None and record.key != key:
-            raise wording.mismatch(record, key, self.clock(), await self.ledger.live_ids(key))
-        record = await self.ledger.unexpired(id)
+            raise refusing(wording.mismatch(record, key, self.clock(), await ledger.live_ids(key)))
+        record = await ledger.unexpired(id)
         if not record.is_live:
-            raise wording.forbidden(record, "reused", self.clock(), await self.ledger.live_ids(record.key))
-        return _reused(await self.ledger.seen(record) or record)
+            raise refusing(wording.forbidden(record, "reused", self.clock(), await ledger.live_ids(record.key)))
+        if record.status == "paused":
+            return await self._moves.move(record, "active")
+        return await ledger.seen(record) or record
 
     async def _own_or_anonymous(self, force_new: bool, data: DataSource | None) -> Session:
-        session = None if force_new else current_session()
-        if session is not None and session.manager == self.name and session.record.is_live:
-            if session.version:
-                return session
+        own = None if force_new else session_in_hand(self.name)
+        if own is not None and own.version:
+            return own
+        if own is None:
+            session = Session(await self._maker.draft(data), reused=False)
+        else:
+            session = own
             if data is not None:
                 session.data.update(await first_data(data))
-        else:
-            session = Session(self.draft(await first_data(data)), reused=False)
         await self.save(session)
+        return session if session is own else self._held(session)
+
+    def _given(self, record: Record, *, reused: bool) -> Session:
+        if reused:
+            self.ledger.figures.reused += 1
+            if logger.isEnabledFor(logging.INFO):
+                self._say_reused(record)
+        return self._held(Session(record, reused=reused))
+
+    def _held(self, session: Session) -> Session:
+        if self.keeps_copies or current.get() is not None:
+            hold(self, session, passes_on=True)
         return session
 
-    async def _create(self, key: Key, fresh: bool, data: DataSource | None) -> tuple[Record, bool]:
-        """Make the session of `key` unless somebody else just did; return it, and whether it was made."""
-        holder = await self.ledger.find(key)
-        if holder is not None and not fresh:
-            return holder, False
-        payload = await first_data(data)
-        while True:
-            now = self.clock()
-            record = new_record(secrets.token_hex(16), self.name, key, payload, now, self.ledger.limits)
-            record = record._replace(version=1)
-            holder = await self.ledger.add(record, replacing=holder.id if holder is not None and fresh else None)
-            if holder is None:
-                return record, True
-            if holder.is_expired(now):
-                await self.ledger.expire(holder, now)
-                holder = None
-            elif not fresh:
-                return holder, False
-
-    def _reuses(self, key: Key) -> bool:
-        return self.reuse(key) if callable(self.reuse) else self.reuse
-
-
-def _reused(record: Record) -> Session:
-    if logger.isEnabledFor(logging.DEBUG):
+    def _say_reused(self, record: Record) -> None:
+        """Log a reuse, but not each of the many that a busy page makes of one session."""
+        now = self.clock()
+        last, at = self._told
+        level = logging.DEBUG if last == record.id and 0 <= now - at < SAY_REUSED_EVERY else logging.INFO
+        if level == logging.INFO:
+            self._told = record.id, now
         text = wording.lifetime(record, record.last_seen_at)
-        logger.debug("reused session %s of %s, %s", wording.short(record.id), wording.owner(record.key), text)
-    return Session(record, reused=True)
+        logger.log(level, "reused session %s of %s, %s", wording.short(record.id), wording.owner(record.key), text)

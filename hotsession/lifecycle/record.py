@@ -13,7 +13,7 @@ Key: TypeAlias = str | tuple[str, ...]
 LIVE = frozenset({"active", "paused"})
 NEXT: dict[str, tuple[str, ...]] = {
     "active": ("paused", "completed", "ended", "failed", "expired", "interrupted"),
-    "paused": ("active", "completed", "ended", "failed", "expired"),
+    "paused": ("active", "completed", "ended", "failed", "expired", "interrupted"),
     "interrupted": ("active", "ended", "failed"),
     "completed": (),
     "ended": (),
@@ -160,19 +160,28 @@ def can_go(record: Record, status: str) -> bool:
     return status in NEXT[record.status]
 
 
-def moved(record: Record, status: str, now: float, reason: str | None = None) -> Record:
-    """The next version, in another state; without its token if that ends its life, so that no cookie opens it."""
+def moved(record: Record, status: str, now: float, reason: str | None = None, **fields: Any) -> Record:
+    """The next version, in another state; without its token if that ends its life, so that no cookie opens it.
+
+    Args:
+        record: as it is.
+        status: the new state.
+        now: the time.
+        reason: why.
+        fields: what else is new.
+    """
     is_live = status in LIVE
     is_over = not is_live and status != "interrupted"
-    return record._replace(
-        status=status,
-        reason=reason,
-        version=record.version + 1,
-        updated_at=now,
-        token_hash=record.token_hash if is_live else None,
-        completed_at=now if is_over else None,
-        worker=record.worker if is_live else None,
-    )
+    changed = {
+        "status": status,
+        "reason": reason,
+        "version": record.version + 1,
+        "updated_at": now,
+        "token_hash": record.token_hash if is_live else None,
+        "completed_at": now if is_over else None,
+        "worker": record.worker if is_live else None,
+    }
+    return record._replace(**{**changed, **fields})
 
 
 def checked_key(key: object) -> Key:

@@ -45,13 +45,17 @@ class Session:
     @property
     def data(self) -> Any:
         """What is in it. Of a session in a listing it is read when it is first asked for."""
-        if type(self._data) is Deferred:
+        if isinstance(self._data, Deferred):
             self._data = self._data.load()
         return self._data
 
     @data.setter
     def data(self, data: Any) -> None:
         self._data = data
+
+    def share(self, other: Session) -> None:
+        """See the data, and what is known of the record, as `other` does: it is the same copy."""
+        self._data, self._record = other.data, other.record
 
     @property
     def id(self) -> str:
@@ -102,6 +106,32 @@ class Session:
     def expires_at(self) -> float | None:
         """When it expires unless it is reused, in seconds since the epoch; None for never."""
         return self._record.expires_at
+
+    @property
+    def completed_at(self) -> float | None:
+        """When it was over (completed, failed, ended or expired), in seconds since the epoch."""
+        return self._record.completed_at
+
+    @property
+    def result(self) -> Any:
+        """What it came to, if it is completed; what is said of its failure, if it failed."""
+        result = self._record.result
+        return result.load() if isinstance(result, Deferred) else result
+
+    @property
+    def attempt(self) -> int:
+        """How often its work was begun."""
+        return self._record.attempt
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works on it."""
+        return self._record.worker is not None
+
+    @property
+    def recovered_from_disk(self) -> bool:
+        """Whether it was rebuilt from what lies on disk."""
+        return self._record.recovered
 
     def regenerate_token(self) -> Done:
         """Give the browser a new token with this response; the old one opens nothing from then on.

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hotsession.errors import InvalidTransition, SessionConflict, SessionExpired, SessionMismatch, SessionNotFound
+from hotsession.errors import (
+    InvalidTransition,
+    SessionConflict,
+    SessionError,
+    SessionExpired,
+    SessionMismatch,
+    SessionNotFound,
+)
 from hotsession.lifecycle.record import NEXT, Key, Record
 
 
@@ -94,11 +101,37 @@ def forbidden(record: Record, wish: str, now: float, alternatives: tuple[str, ..
     )
 
 
-def conflict(record: Record, version: int, now: float) -> SessionConflict:
+def busy(record: Record, now: float) -> InvalidTransition:
+    """Somebody works on it already."""
+    return InvalidTransition(
+        f"session {short(record.id)} of {owner(record.key)} is being worked on already, in its attempt "
+        f"{record.attempt}: wait for that, or end the session",
+        id=record.id,
+        key=record.key,
+        status=record.status,
+        age=now - record.created_at,
+    )
+
+
+def several(record: Record, ids: tuple[str, ...]) -> SessionError:
+    """Somebody asked for "the session", and there are several."""
+    return SessionError(
+        f"{len(ids)} sessions of {record.manager!r} are in use here ({', '.join(map(short, ids))}), and "
+        f"get_or_create() can't tell which one is meant: give it the key or the id",
+        id=record.id,
+        key=record.key,
+        status=record.status,
+        alternatives=ids,
+    )
+
+
+def conflict(record: Record, version: int, now: float, keys: tuple[str, ...] = ()) -> SessionConflict:
     """Somebody else was faster."""
+    both = f"; both changed {', '.join(map(repr, keys))}" if keys else ""
     return SessionConflict(
         f"session {short(record.id)} of {owner(record.key)} is at version {record.version}, and this write builds on "
-        f"version {version}: get it again and repeat the change",
+        f"version {version}{both}: get it again and repeat the change, or change it with update()",
+        keys=keys,
         id=record.id,
         key=record.key,
         status=record.status,
