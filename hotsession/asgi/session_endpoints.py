@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Awaitable, Callable, Collection
 from functools import cache
 from importlib.resources import files
@@ -65,8 +64,7 @@ class SessionEndpoints:
     async def metrics(self, request: Request) -> Response:
         """How often sessions are reused, how long they live, and so on."""
         await self._gate.admit_to_all(request, "metrics")
-        metrics: Any = self.manager.metrics()  # type: ignore[attr-defined]
-        return json_response(plain(await metrics if inspect.isawaitable(metrics) else metrics))
+        return json_response(plain(await self.manager.metrics()))
 
     async def script(self, request: Request) -> Response:
         """The browser's side, as a JavaScript module. It tells nothing of this app, so everybody may have it."""
@@ -92,11 +90,11 @@ class SessionEndpoints:
 
     async def pause(self, request: Request) -> Response:
         """Let a session rest."""
-        return await self._change(request, "pause", self.manager.pause)  # type: ignore[attr-defined]
+        return await self._change(request, "pause", self.manager.pause)
 
     async def resume(self, request: Request) -> Response:
         """Go on with a session that rests."""
-        return await self._change(request, "resume", self.manager.resume)  # type: ignore[attr-defined]
+        return await self._change(request, "resume", self.manager.resume)
 
     async def end(self, request: Request) -> Response:
         """End a session for good."""
@@ -128,7 +126,7 @@ class SessionEndpoints:
     async def _count(self, status: str | None, key: Key | None) -> int:
         if key is not None:
             return len(await self.manager.list(status, key))
-        counts = [await self.manager.storage.count(self.manager.name, each) for each in ([status] if status else NEXT)]
+        counts = [await self.manager.count(each) for each in ([status] if status else NEXT)]
         return sum(counts)
 
     async def _session(self, request: Request, action: Action) -> Session:

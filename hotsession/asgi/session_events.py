@@ -29,7 +29,7 @@ from hotsession.asgi.session_feed import Feed, feed_of
 from hotsession.asgi.session_json import as_text, session_json
 from hotsession.errors import StorageError
 from hotsession.lifecycle.manager import SessionManager
-from hotsession.lifecycle.record import Key, Record
+from hotsession.lifecycle.record import Key
 from hotsession.lifecycle.session import Session
 from hotsession.loops import Waiter
 from hotsession.registry import registry
@@ -96,17 +96,14 @@ class SessionEvents:
                 position = await feed.position()
                 yield self._event("resync", position, "{}")
             else:
-                for number, record in news.changes.records:
-                    if (told := await self._told(number, record, news.texts)) is not None:
+                for number, session in news.changes.sessions:
+                    if (told := await self._told(number, session, news.texts)) is not None:
                         yield told
                 position = news.changes.position
 
-    async def _told(self, number: int, record: Record, texts: dict[int, str]) -> bytes | None:
-        """The event of a record that was written; None if this client does not hear of it."""
-        if self._key not in (None, record.key):
-            return None
-        session = Session(record, reused=True)
-        if not await self._reach.holds(session):
+    async def _told(self, number: int, session: Session, texts: dict[int, str]) -> bytes | None:
+        """The event of a session that was written; None if this client does not hear of it."""
+        if self._key not in (None, session.key) or not await self._reach.holds(session):
             return None
         if number not in texts:
             texts[number] = as_text(session_json(session, self._manager.clock()))

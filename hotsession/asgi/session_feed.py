@@ -15,9 +15,10 @@ import anyio
 
 from hotsession.errors import StorageError
 from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.telling import SessionChanges
 from hotsession.loops import Waiter
 from hotsession.registry import registry
-from hotsession.storages.base import Changes, Watches
+from hotsession.storages.base import Watches
 
 logger = logging.getLogger("hotsession")
 
@@ -38,7 +39,7 @@ class News(NamedTuple):
 
     first: int
     last: int
-    changes: Changes
+    changes: SessionChanges
     texts: dict[int, str]
 
     def is_next(self, after: int) -> bool:
@@ -54,8 +55,7 @@ class Feed:
     """
 
     def __init__(self, manager: SessionManager) -> None:
-        self._manager = manager.name
-        self._storage = manager.ledger.storage
+        self.manager = manager
         self._watches = manager.storage if isinstance(manager.storage, Watches) else None
         self._lock = threading.Lock()
         self._latest: News | None = None
@@ -64,11 +64,11 @@ class Feed:
         self._is_down = False
 
     def __repr__(self) -> str:
-        return f"<Feed of {self._manager!r} asked={self._asked} waiting={len(self._waiters)}>"
+        return f"<Feed of {self.manager.name!r} asked={self._asked} waiting={len(self._waiters)}>"
 
     async def position(self) -> int:
         """Where the storage stands now."""
-        return (await self._storage.changes(self._manager, None)).position
+        return (await self.manager.changes(None)).position
 
     async def after(self, position: int) -> News:
         """Return what was written after a position, as soon as something was."""
@@ -86,7 +86,7 @@ class Feed:
                 return await self._ask(position)
             try:
                 if not asked[0] <= position <= asked[1]:
-                    changes = await self._storage.changes(self._manager, position)
+                    changes = await self.manager.changes(position)
                     if _tells(changes, position):
                         return News(position, position, changes, {})
                 await waiter.wait()
@@ -99,7 +99,7 @@ class Feed:
         try:
             while True:
                 changes = await self._read(last)
-                if changes is not None and (changes.records or not changes.complete):
+                if changes is not None and (changes.sessions or not changes.complete):
                     self._latest = news = News(first, last, changes, {})
                     return news
                 if changes is not None:
@@ -113,13 +113,13 @@ class Feed:
             for waiter in waiting:
                 waiter.wake()
 
-    async def _read(self, after: int) -> Changes | None:
+    async def _read(self, after: int) -> SessionChanges | None:
         """What the storage tells; None while it can't, which is logged once."""
         try:
-            changes = await self._storage.changes(self._manager, after)
+            changes = await self.manager.changes(after)
         except StorageError as error:
             if not self._is_down:
-                logger.warning("Nobody hears of changes of the sessions %r for now: %s", self._manager, error)
+                logger.warning("Nobody hears of changes of the sessions %r for now: %s", self.manager.name, error)
             self._is_down = True
             return None
         self._is_down = False
@@ -128,7 +128,7 @@ class Feed:
     async def _wait(self, after: int) -> None:
         """Wait until it is worth asking again."""
         if self._watches is not None and not self._is_down:
-            await self._watches.changed(self._manager, after, WATCH_SECONDS)
+            await self._watches.changed(self.manager.name, after, WATCH_SECONDS)
             await anyio.sleep(GATHER_SECONDS)  # so that a thousand writes are fifty questions a second
         else:
             await anyio.sleep(POLL_SECONDS)
@@ -136,12 +136,12 @@ class Feed:
 
 def feed_of(manager: SessionManager) -> Feed:
     """The feed of a manager: one per process."""
-    feeds: dict[str, tuple[SessionManager, Feed]] = registry.object("feeds", dict)
-    held = feeds.get(manager.name)
-    if held is None or held[0] is not manager:  # `reset` has dropped the other
-        held = feeds[manager.name] = manager, Feed(manager)
-    return held[1]
+    feeds: dict[str, Feed] = registry.object("feeds", dict)
+    found = feeds.get(manager.name)
+    if found is None or found.manager is not manager:  # `reset` has dropped the other
+        found = feeds[manager.name] = Feed(manager)
+    return found
 
 
-def _tells(changes: Changes, position: int) -> bool:
-    return bool(changes.records) or not changes.complete or changes.position != position
+def _tells(changes: SessionChanges, position: int) -> bool:
+    return bool(changes.sessions) or not changes.complete or changes.position != position

@@ -74,7 +74,7 @@ def session_json(session: Session, now: float) -> dict[str, Any]:
         "version": record.version,
         "attempt": record.attempt,
         "recovered_from_disk": record.recovered,
-        "result": plain(getattr(session, "result", None)),
+        "result": plain(session.result),
         "data": plain(session.data),
     }
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 import hotsession
-from hotsession import ConfigurationError, Session, SessionManager, session_routes
+from hotsession import ConfigurationError, Session, SessionManager, Storage, session_routes
 from hotsession.asgi import session_access, session_endpoints
 from hotsession.asgi.session_query import LARGEST_BODY
 
@@ -169,6 +170,30 @@ async def test_a_session_is_paused_resumed_and_ended(http: httpx.AsyncClient, jo
     assert (ended.json()["status"], ended.json()["completed_at"] is None) == ("ended", False)
 
 
+@pytest.mark.parametrize(
+    "storage", [lambda path: hotsession.SQLiteStorage(path / "jobs.db"), lambda path: hotsession.FileStorage(path)]
+)
+async def test_storages_of_bytes_serve_them_as_well(storage: Callable[[Path], Storage], tmp_path: Path) -> None:
+    """What is shown and judged is the data, not how it is stored."""
+
+    def owned(connection: HTTPConnection, action: str, session: Session | None) -> bool:
+        return session is None or session.data["owner"] == "ann"
+
+    lasting = hotsession.sessions("lasting", storage=storage(tmp_path))
+    await lasting.get_or_create("theirs", data={"owner": "bob"})
+    async with client(included(session_routes(lasting, owned))) as http:
+        started = (await http.post("/", json={"key": ["a", "b"], "data": {"owner": "ann", "n": [1, 2.5]}})).json()
+        assert (await http.get(f"/{started['id']}")).json()["data"] == {"owner": "ann", "n": [1, 2.5]}
+        assert (await http.post(f"/{started['id']}/pause")).json()["status"] == "paused"
+        found = (await http.get("")).json()
+        assert ([each["status"] for each in found["sessions"]], found["total"]) == (["paused"], 1)
+        again = (await http.post("/", json={"key": ["a", "b"]})).json()
+        assert (again["id"], again["status"], again["data"]["owner"]) == (started["id"], "active", "ann")
+        assert (await http.post("/", json={"key": "theirs"})).status_code == 403
+        assert (await http.post(f"/{started['id']}/end")).json()["status"] == "ended"
+    await lasting.storage.aclose()
+
+
 async def test_start_fresh_ends_the_old_one(app: httpx.AsyncClient, jobs: SessionManager) -> None:
     """With the reason `replaced`."""
     old = await jobs.get_or_create("ann", data={"counter": 2})
@@ -298,6 +323,7 @@ async def test_bad_bodies_are_refused(http: httpx.AsyncClient, jobs: SessionMana
         (b"{", 400, "malformed_json"),
         (b"\xff\xfe", 400, "malformed_json"),
         (b'{"data": {"a": NaN}}', 400, "malformed_json"),
+        (b'{"data": {"a": 1e999}}', 400, "malformed_json"),
         (b'{"key": "\\ud800"}', 400, "malformed_json"),
         (b"[" * 100_000, 400, "malformed_json"),
         (b"[]", 400, "invalid_body"),
@@ -376,6 +402,19 @@ async def test_a_forbidden_transition_names_the_state(app: httpx.AsyncClient, jo
         answer = await app.post(f"/{session.id}/{verb}")
         assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
         assert (answer.json()["status"], "can go" in answer.json()["detail"]) == ("ended", True)
+
+
+async def test_a_hook_that_fails_is_no_fault_of_the_request(app: httpx.AsyncClient, jobs: SessionManager) -> None:
+    """The session stays as it was."""
+
+    @jobs.on_pause
+    def broken(session: Session) -> None:
+        raise RuntimeError("no such container")
+
+    session = await jobs.get_or_create("ann")
+    answer = await app.post(f"/{session.id}/pause")
+    assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (500, "hook_failed", "active")
+    assert (await app.get(f"/{session.id}")).json()["status"] == "active"
 
 
 async def test_a_storage_that_fails_is_told_from_a_wrong_request(app: httpx.AsyncClient, jobs: SessionManager) -> None:

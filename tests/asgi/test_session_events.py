@@ -378,7 +378,7 @@ async def test_a_feed_tells_threads_of_other_event_loops(jobs: SessionManager) -
     async def hear() -> None:
         with anyio.fail_after(5):
             news = await feed.after(position)
-        found.append(len(news.changes.records))
+        found.append(len(news.changes.sessions))
 
     async with anyio.create_task_group() as group:
         group.start_soon(hear)

@@ -110,6 +110,14 @@ def test_a_page_hears_what_happened_while_the_server_was_away(tmp_path: Path) ->
         assert next(heard).data["id"] == third
 
 
+def test_in_production_nothing_is_shown_unless_the_app_allows_it(tmp_path: Path) -> None:
+    """Though the client is on this machine: without a reloader nobody develops there."""
+    with Server(uvicorn("main:app"), project_of(tmp_path / "app", IN_MEMORY)) as server:
+        for path in ("", "events", "metrics", "unknown"):
+            answer = server.get(f"/api/sessions/{path}")
+            assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+
+
 def test_two_servers_tell_of_each_other(tmp_path: Path) -> None:
     """They share a storage; what one writes the clients of the other hear of within a second or so."""
     project = project_of(tmp_path / "app", LASTING)
