@@ -12,7 +12,7 @@ def main() -> None:
     if name not in names:
         sys.exit(f"There is no example called {name}; there are: {', '.join(names)}")
     directory = ROOT / "examples" / name
-    python = environment()
+    python = environment("examples")
     become(
         str(python), "-m", "hotsession", "run", str(directory / "main.py"),
         "--reload-dir", str(directory), "--port", "8000", *options,
