@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from hotsession.lifecycle.limits import Limits
+from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import Record, new_record, saved
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
@@ -117,6 +118,20 @@ async def time_finding(storage: Any, count: int) -> list[float]:
     return times
 
 
+async def time_reusing(storage: Any, count: int) -> list[float]:
+    """Microseconds of each of so many `get_or_create` of an existing session."""
+    manager = SessionManager("reused", storage=storage, idle_timeout=3600)
+    await manager.get_or_create("key", data=lambda: json.loads(PAYLOAD))
+    times = []
+    for _ in range(count):
+        started = perf_counter()
+        session = await manager.get_or_create("key")
+        times.append((perf_counter() - started) * 1e6)
+        if not session.reused:
+            raise AssertionError("it was made again")
+    return times
+
+
 async def time_saving(storage: Any, tasks: int, each: int) -> tuple[float, float]:
     """Saves per second by so many tasks, each awaiting its own; the longest time between two turns of the loop, ms."""
     for task in range(tasks):
@@ -148,17 +163,38 @@ async def _watch(lags: list[float]) -> None:
 
 async def part_calls(only: list[str] | None, directory: Path, quick: bool) -> Result:
     """Finding and saving, for all contenders."""
-    rows, found, rates = [], {}, {}
+    rows, reused, rates = [], {}, {}
     for name, storage in (await opened(only, directory)).items():
-        times = await time_finding(storage, 200 if quick else 3000)
+        count = 200 if quick else 3000
+        times = await time_finding(storage, count)
+        reused[name] = middle(await time_reusing(storage, count)) if isinstance(storage, Storage) else None
         saves = {tasks: await time_saving(storage, tasks, (200 if quick else 6000) // tasks) for tasks in (1, 10, 100)}
-        found[name], rates[name] = middle(times), saves[100][0]
+        rates[name] = saves[100][0]
         cells = [number(rate) for rate, _ in saves.values()]
-        rows.append([name, number(found[name]), number(percentile(times, 0.99)), *cells, number(saves[100][1])])
+        rows.append(
+            [
+                name,
+                number(middle(times)),
+                number(percentile(times, 0.99)),
+                number(reused[name]),
+                *cells,
+                number(saves[100][1]),
+            ]
+        )
         await storage.aclose()
-    heads = ["1 KB sessions", "find, µs", "p99", "saves/s, 1 task", "10 tasks", "100 tasks", "loop held, ms"]
+    heads = [
+        "1 KB sessions",
+        "find, µs",
+        "p99",
+        "get_or_create, µs",
+        "saves/s, 1 task",
+        "10 tasks",
+        "100 tasks",
+        "loop held, ms",
+    ]
     targets = [
-        Target("SQLite: find an existing session", 300, found.get("sqlite"), unit="µs"),
+        Target("SQLite: get_or_create of an existing session", 300, reused.get("sqlite"), unit="µs"),
+        Target("memory: get_or_create of an existing session", 10, reused.get("memory"), unit="µs"),
         Target("SQLite: saves by concurrent tasks", 5000, rates.get("sqlite"), unit="a second", at_least=True),
     ]
     return Table(heads, rows), targets
