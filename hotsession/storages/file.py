@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,8 @@ from hotsession.storages.tables import Tables
 T = TypeVar("T")
 
 THREADS = 8  # of each event loop's, so that slow disks take none of those that the app's own functions run in
-CHUNK = 20  # sessions that are looked at in recovery before it says how far it is
+CHUNK = 20  # sessions that are repaired before recovery says how far it is
+FORESEEN = 500  # sessions that are judged at one go before any is written
 
 _threads: RunVar[anyio.CapacityLimiter] = RunVar("hotsession_file_threads")
 
@@ -180,10 +181,13 @@ class FileStorage:
         ids, total = await self._do(lambda sessions: sessions.repair.doubtful(manager))
         recovered = 0
         progress(total - len(ids), total)
-        for start in range(0, len(ids), CHUNK):
-            chunk = ids[start : start + CHUNK]
+        for chunk in _chunks(ids, FORESEEN):
+            await self._do(lambda sessions, chunk=chunk: sessions.repair.foresee(chunk, manager, now))  # type: ignore[misc]
+        done = total - len(ids)
+        for chunk in _chunks(ids, CHUNK):
             recovered += await self._do(lambda sessions, chunk=chunk: sessions.repair.settle(chunk, manager, now))  # type: ignore[misc]
-            progress(total - len(ids) + start + len(chunk), total)
+            done += len(chunk)
+            progress(done, total)
         return recovered
 
     async def aclose(self) -> None:
@@ -225,6 +229,10 @@ class FileStorage:
 
     async def _listed(self, choose: Callable[[Tables], Iterable[Record]], limit: int | None) -> builtins.list[Record]:
         return await self._do(lambda sessions: sessions.listed(choose, limit))
+
+
+def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _limiter() -> anyio.CapacityLimiter:

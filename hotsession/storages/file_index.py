@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hotsession.errors import StorageError
-from hotsession.lifecycle.record import moved
+from hotsession.lifecycle.record import Record, moved
 from hotsession.storages.directory_lock import DirectoryLock
 from hotsession.storages.disk import Disk, content
 from hotsession.storages.job_directories import JobDirectories
@@ -39,6 +39,7 @@ class FileIndex:
     """
 
     def __init__(self, directories: JobDirectories, own: Path, disk: Disk) -> None:
+        self.foreseen: dict[str, Record] = {}  # what will be written for some of these, and can be listed before it is
         self.unsettled: set[str] = set()  # ids of directories without a state that can be read
         self.directories = directories
         self.journal = Journal(own, disk)
@@ -110,6 +111,24 @@ class FileIndex:
         """Have the tables say what somebody did to a state file by hand; the caller has the turn."""
         self._apply(id, self.journal.note([id], self._tables.number)[0], by_hand=True)
 
+    def foresee(self, found: Iterable[Stored]) -> None:
+        """Have the tables say what will be written for sessions that have no state: it takes long to write many."""
+        with self.asked() as tables:
+            for stored in found:
+                record = stored.record
+                if record.id not in tables.records:
+                    self.foreseen[record.id] = record
+                    self._place(stored)
+                    tables.put(record, None)
+
+    def forget_foreseen(self, ids: Iterable[str]) -> None:
+        """Have the tables say nothing of sessions for which nothing was written after all."""
+        with self._guard:
+            for each in ids:
+                if (record := self.foreseen.pop(each, None)) is not None:
+                    self._tables.drop(record)
+                    self._added.pop(each, None)
+
     def load(self) -> None:
         """Read everything in; others go on writing meanwhile."""
         if self._disk.make_dir(self._forgotten.parent):
@@ -131,6 +150,7 @@ class FileIndex:
             self._added = {each: found[each].added for each in self._tables.records}
             self._is_ordered = True
             self.unsettled = unsettled
+            self.foreseen = {}
             self._position = self.journal.end()
 
     def _read_in(self, id: str, found: dict[str, Stored], unsettled: set[str]) -> None:
@@ -190,22 +210,27 @@ class FileIndex:
         stored = self._header(id)
         if stored is None:
             self.unsettled.add(id)
-            if before is not None:
+            if before is not None and id not in self.foreseen:
                 tables.drop(before)
                 self._added.pop(id, None)
                 tables.number = tables.forgotten = max(tables.number, number)
             return
         self.unsettled.discard(id)
+        self.foreseen.pop(id, None)
         known = tables.written.get(id, 0)
         if before is not None and stored.written < known and not by_hand:
             return
         self._end_rivals(stored)
-        if before is None:  # one that was rebuilt may be older than others
-            self._is_ordered = self._is_ordered and stored.added > next(reversed(self._added.values()), 0)
-            self._added[id] = stored.added
+        if before is None:
+            self._place(stored)
         tables.put(stored.record, before)
         if stored.written != known:
             _number(tables, id, number if by_hand else stored.written)
+
+    def _place(self, stored: Stored) -> None:
+        """One that is new to the tables comes last there; it may be older than others if it was rebuilt."""
+        self._is_ordered = self._is_ordered and stored.added > next(reversed(self._added.values()), 0)
+        self._added[stored.record.id] = stored.added
 
     def _sort(self) -> None:
         self._added = dict(sorted(self._added.items(), key=lambda item: item[1]))

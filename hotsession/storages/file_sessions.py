@@ -51,7 +51,9 @@ class FileSessions:
         try:
             stored = self.directories.read(id)
         except Unreadable as error:
-            return None if error.is_foreign else self._mended(id, error)
+            return self.index.foreseen.get(id) or (None if error.is_foreign else self._mended(id, error))
+        if stored is None and (foreseen := self.index.foreseen.get(id)) is not None:
+            return foreseen
         if stored is None and self.repair.manager is not None and self.directories.is_there(id):
             self.repair.settle([id], self.repair.manager, time.time())
             stored = self.directories.read(id)
@@ -78,6 +80,7 @@ class FileSessions:
                 "give it one without slashes and control characters, that begins with no dot and is not too long"
             )
         state_file.refuse_reserved(record)
+        self._write_foreseen(replacing)
         with self.index.turn() as tables:
             self.index.require()
             holder = self._holder(tables, record)
@@ -95,6 +98,7 @@ class FileSessions:
         if not is_safe(record.id):
             return False
         state_file.refuse_reserved(record)
+        self._write_foreseen(record.id)
         with self.index.turn() as tables:
             before = self._state(record.id)
             if before is None or before.record.version != record.version - 1:
@@ -111,6 +115,7 @@ class FileSessions:
         """Note that a session was seen; it keeps the number of its last write."""
         if not is_safe(id):
             return None
+        self._write_foreseen(id)
         with self.index.turn() as tables:
             before = self._state(id)
             if before is None:
@@ -154,8 +159,9 @@ class FileSessions:
             with self.index.turn() as tables:
                 self.index.require()
                 gone = over(tables.records.values(), manager, before, min(AT_ONCE, limit - removed))
-                removed += self._bury([record.id for record in gone], before, tables)
-            if len(gone) < AT_ONCE:
+                buried = self._bury([record.id for record in gone], before, tables)
+            removed += buried
+            if len(gone) < AT_ONCE or not buried:
                 break
         return removed
 
@@ -170,6 +176,12 @@ class FileSessions:
             self._claims.give_back(manager, key, owner)
 
     # what these are made of; who calls has the turn, if it is about one session
+
+    def _write_foreseen(self, id: str | None) -> None:
+        """Have a session's state written now that somebody wants to change it."""
+        record = self.index.foreseen.get(id or "")
+        if record is not None:
+            self.repair.settle([record.id], record.manager, time.time())
 
     def _holder(self, tables: Tables, record: Record) -> Record | None:
         """The live record that has the key of one that is to be live."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,49 @@ async def test_a_rebuilt_job_goes_on(tmp_path: Path) -> None:
     assert await storage.replace(found._replace(version=2, payload=PROMPT))
     assert state_of(tmp_path, "job")["prompt"] == "a cat"
     assert await storage.expired("manager", YOUNG + 1801, 10) != []
+
+
+async def foreseen(root: Path) -> FileStorage:
+    """A storage that has judged some jobs without states, and written nothing yet."""
+    for name in ("begun", "done", "gone"):
+        files = ["draft.png"] if name == "begun" else ["final.png", "meta.json"]
+        lay_out(root / "one", None, files, YOUNG).rename(root / name)
+    (root / "one").rmdir()
+    storage = FileStorage(root, artefacts=RENDER)
+    await storage.count("manager")
+    await storage._do(lambda sessions: sessions.repair.foresee(["begun", "done", "gone"], "manager", NOW))
+    assert list(root.glob("*/session_state.json")) == []  # noqa: ASYNC240
+    return storage
+
+
+async def test_what_is_to_be_written_can_be_listed_before_it_is(tmp_path: Path) -> None:
+    """Writing thousands of files takes seconds, which no list waits for; then they are the same."""
+    storage = await foreseen(tmp_path)
+    listed = await storage.list("manager", NOW)
+    assert {each.id: each.status for each in listed} == {"begun": "active", "done": "completed", "gone": "completed"}
+    assert [await storage.get(each.id) for each in listed] == listed
+    assert await storage.count("manager") == 1
+    assert await storage.remove("manager", NOW + 1, 10) == 0
+    assert await storage.recover("manager", NOW, quiet) == 3
+    assert sorted(await storage.list("manager", NOW)) == sorted(listed)
+    assert sorted(await FileStorage(tmp_path).list("manager", NOW)) == sorted(listed)
+
+
+async def test_what_is_to_be_written_can_be_changed_before_it_is(tmp_path: Path) -> None:
+    """It is written first then, by whoever changes it."""
+    storage = await foreseen(tmp_path)
+    found = await storage.get("begun")
+    assert found is not None
+    assert await storage.replace(found._replace(version=2, payload=PROMPT))
+    assert await storage.touch("done", NOW, None) is not None
+    assert await storage.recover("manager", NOW, quiet) == 1
+    assert await storage.get("begun") == found._replace(version=2, payload=PROMPT)
+
+
+async def test_what_vanishes_before_it_is_written_is_no_session(tmp_path: Path) -> None:
+    """Its artefacts were deleted meanwhile."""
+    storage = await foreseen(tmp_path)
+    shutil.rmtree(tmp_path / "gone")
+    assert await storage.recover("manager", NOW, quiet) == 2
+    assert {each.id for each in await storage.list("manager", NOW)} == {"begun", "done"}
+    assert await storage.get("gone") is None
