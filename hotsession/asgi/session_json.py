@@ -21,6 +21,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hotsession.errors import (
+    DataNotReadable,
     DataNotStorable,
     HotsessionError,
     SessionError,
@@ -29,7 +30,6 @@ from hotsession.errors import (
     StorageError,
     StorageUnavailable,
 )
-from hotsession.lifecycle.record import Key
 from hotsession.lifecycle.session import Session
 
 DEEPEST = 50  # levels of lists and dicts within each other; browsers take more, people do not look that far
@@ -54,14 +54,14 @@ class Refusal(HotsessionError):
 
 
 def session_json(session: Session, now: float) -> dict[str, Any]:
-    """A session as it is shown.
+    """A session as it is shown. What can't be read of it is left out, and why is said: other sessions may be readable.
 
     Args:
         session: the session.
         now: its time may be over by then without anybody having noted it.
     """
     record = session.record
-    return {
+    shown = {
         "id": record.id,
         "key": record.key,
         "status": "expired" if record.is_expired(now) else record.status,
@@ -74,9 +74,13 @@ def session_json(session: Session, now: float) -> dict[str, Any]:
         "version": record.version,
         "attempt": record.attempt,
         "recovered_from_disk": record.recovered,
-        "result": plain(session.result),
-        "data": plain(session.data),
+        "result": None,
+        "data": None,
     }
+    try:
+        return {**shown, "result": plain(session.result), "data": plain(session.data)}
+    except DataNotReadable as error:
+        return {**shown, "unreadable": str(error)}
 
 
 def error_json(error: HotsessionError) -> dict[str, Any]:
@@ -165,11 +169,6 @@ def _shown(value: Any, depth: int) -> Any:
 def _name(key: Any) -> str:
     shown = plain(key)
     return shown if isinstance(shown, str) else as_text(shown)
-
-
-def known_key(key: Key | None) -> str:
-    """A key in a sentence."""
-    return "no key" if key is None else f"the key {key!r}"
 
 
 def _storage_code(error: StorageError) -> str:

@@ -34,6 +34,7 @@ SESSION: dict[str, Any] = {
         "recovered_from_disk": {"type": "boolean"},
         "result": {"description": "What it came to, or what is said of its failure."},
         "data": {"description": "What is in it."},
+        "unreadable": {"type": "string", "description": "Why data and result are left out, if they can't be read."},
     },
 }
 ERROR: dict[str, Any] = {

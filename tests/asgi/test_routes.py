@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
@@ -192,6 +194,32 @@ async def test_storages_of_bytes_serve_them_as_well(storage: Callable[[Path], St
         assert (await http.post("/", json={"key": "theirs"})).status_code == 403
         assert (await http.post(f"/{started['id']}/end")).json()["status"] == "ended"
     await lasting.storage.aclose()
+
+
+@dataclass
+class Step:
+    title: str
+
+
+async def test_what_can_not_be_read_hides_no_other_session(tmp_path: Path) -> None:
+    """It is listed without its data, and why is said."""
+    storage = hotsession.SQLiteStorage(tmp_path / "jobs.db")
+
+    async def make() -> None:
+        before = SessionManager("lasting", storage=storage, types=[Step])
+        await before.get_or_create("ann", data={"step": Step("go")})
+        await before.get_or_create("bob", data={"step": 1})
+
+    async with anyio.create_task_group() as group:  # who has a session in hand is given that one
+        group.start_soon(make)
+    after = SessionManager("lasting", storage=storage)
+    async with client(included(session_routes(after, everybody))) as http:
+        bob, ann = (await http.get("")).json()["sessions"]
+        assert (ann["data"], "Step" in ann["unreadable"]) == (None, True)
+        assert (bob["data"], "unreadable" in bob) == ({"step": 1}, False)
+        assert (await http.get(f"/{ann['id']}")).json() == ann
+        assert (await http.post(f"/{ann['id']}/end")).json()["status"] == "ended"
+    await storage.aclose()
 
 
 async def test_start_fresh_ends_the_old_one(app: httpx.AsyncClient, jobs: SessionManager) -> None:
