@@ -303,7 +303,8 @@ async def index():
     assert outcome.kept == ("numbers",)
     assert outcome.sessions == {"jobs": 1}
     assert await project.get() == "[1, 2]"
-    assert "sessions preserved (1 in 'jobs'), kept numbers." in lines(caplog)[-1]
+    (report,) = [line for line in lines(caplog) if line.startswith("Reloaded")]
+    assert "sessions preserved (1 in 'jobs'), kept numbers." in report
 
 
 async def test_a_lifespan_that_registers(project: Project) -> None:
