@@ -90,8 +90,9 @@ class Threads:
         if self._threads:
             return
         self._reads, self._writes = SimpleQueue(), SimpleQueue()  # the old ones are of threads that end
-        made = [Worker(self._reads, self._path, self._timeout) for _ in range(READERS)]
-        made.append(Writer(self._writes, self._path, self._timeout))
+        closing = threading.Lock()
+        made = [Worker(self._reads, self._path, self._timeout, closing) for _ in range(READERS)]
+        made.append(Writer(self._writes, self._path, self._timeout, closing))
         try:
             for thread in made:
                 thread.start()

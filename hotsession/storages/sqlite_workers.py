@@ -56,15 +56,17 @@ class Worker(threading.Thread):
         queue: where the calls come from; None tells it to end.
         path: the database.
         timeout: seconds for which others may have it locked.
+        closing: held while it closes its connection: of two that close at once none is the last, and SQLite's log stays.
     """
 
     most = MOST_READS
 
-    def __init__(self, queue: Queue, path: Path, timeout: float) -> None:
+    def __init__(self, queue: Queue, path: Path, timeout: float, closing: threading.Lock) -> None:
         super().__init__(name=f"hotsession sqlite {type(self).__name__.lower()}", daemon=True)
         self._queue = queue
         self._path = path
         self._timeout = timeout
+        self._closing = closing
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
@@ -139,7 +141,8 @@ class Worker(threading.Thread):
     def _drop(self) -> None:
         if self._database is not None:
             try:
-                self._database.close()
+                with self._closing:
+                    self._database.close()
             except sqlite3.Error:
                 logger.warning("A connection to %s could not be closed.", self._path, exc_info=True)
             self._database = None

@@ -171,22 +171,22 @@ def test_the_end_of_the_interpreter_is_not_held_up(path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_database_that_stays_locked_does_not_keep_the_interpreter(path: Path) -> None:
+def test_a_database_that_stays_locked_does_not_keep_the_interpreter(path: Path, storage: SQLiteStorage) -> None:
     """A write that waits for somebody else's lock is given up at the end, and nothing of it is written."""
     code = """
-import sqlite3, threading
 storage = SQLiteStorage(sys.argv[1], timeout=60)
-anyio.run(storage.get, "one")
-blocker = sqlite3.connect(sys.argv[1], isolation_level=None)
-blocker.execute("BEGIN IMMEDIATE")
 async def main():
     with anyio.move_on_after(0.05):
         await storage.add(record())
 anyio.run(main)
 """
+    anyio.run(storage.count, "manager")
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
     run_python(code, path)
     assert time.monotonic() - started < 10
+    blocker.close()
     assert rows(path, "SELECT id FROM sessions") == []
 
 
