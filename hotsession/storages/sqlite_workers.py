@@ -56,7 +56,7 @@ class Worker(threading.Thread):
         queue: where the calls come from; None tells it to end.
         path: the database.
         timeout: seconds for which others may have it locked.
-        closing: held while it closes its connection: of two that close at once none is the last, and SQLite's log stays.
+        closing: held while it closes its connection: of two that close at once none is the last, and the log stays.
     """
 
     most = MOST_READS
