@@ -127,7 +127,7 @@ class Moves:
     async def _check(self, record: Record, status: str) -> None:
         if not can_go(record, status):
             alternatives = await self.ledger.live_ids(record.key)
-            raise refusing(wording.forbidden(record, status, self.ledger.clock(), alternatives))
+            raise refusing(wording.forbidden(record, SAID.get(status, status), self.ledger.clock(), alternatives))
 
     async def _before_expiry(self, record: Record) -> None:
         hook = self.hooks["on_expire"]

@@ -78,6 +78,9 @@ class Storage(Protocol):
 
         Returns:
             False if there is none or it is at another version; nothing was changed then.
+
+        Raises:
+            SessionConflict: it would be live again, and another has its key; nothing was changed.
         """
         ...
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import anyio
 
+from hotsession.errors import SessionConflict
 from hotsession.lifecycle.record import LIVE, Deferred, Key, Record, moved
 from hotsession.loops import Waiter
 from hotsession.storages.backing import Backing
@@ -123,14 +124,22 @@ class MemoryStorage:
         return None
 
     async def replace(self, record: Record) -> bool:
-        """Store `record` over the one with its id, if that is exactly one version behind."""
+        """Store `record` over the one with its id, if that is exactly one version behind.
+
+        Raises:
+            SessionConflict: it would be live again, and another has its key.
+        """
         backing = self._backing
         if backing is not None:
             self._have(record.id)
+            if record.key is not None and record.is_live:
+                await self.find(record.manager, record.key)
         with self._lock:
             before = self._records.get(record.id)
             if before is None or before.version != record.version - 1:
                 return False
+            if record.is_live and not before.is_live and record.key is not None:
+                self._refuse_second(record, record.key)
             found_as_before = self._tables.put_same(record, before)
             if found_as_before:
                 self._tables.note_write(record.id)
@@ -338,6 +347,19 @@ class MemoryStorage:
         with self._lock:
             self._tables.note_earlier(headers)
             self._tables.note_deletion()  # the numbers of the process before are gone: only a list tells what it wrote
+
+    def _refuse_second(self, record: Record, key: Key) -> None:
+        """Let no record be live again whose key another has by now."""
+        holder = self._tables.keys.get((record.manager, key))
+        if holder is not None:
+            raise SessionConflict(
+                f"session {record.id} can't be live again, session {holder} has its key {key!r} now: "
+                "end that one first, or go on with it",
+                id=record.id,
+                key=key,
+                status=record.status,
+                alternatives=(holder,),
+            )
 
     def _write(self, record: Record, before: Record | None) -> None:
         """Write a record and what finds it; the lock is held."""
