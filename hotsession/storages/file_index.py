@@ -147,6 +147,7 @@ class FileIndex:
                 self._read_in(each, found, unsettled)
             self._settle(found)
             self._tables = _tables(found, int(content(self._forgotten) or 0))
+            self._tables.number = max(self._tables.number, self.journal.last())
             self._added = {each: found[each].added for each in self._tables.records}
             self._is_ordered = True
             self.unsettled = unsettled
@@ -201,6 +202,7 @@ class FileIndex:
         numbers = {written: number for number, written in lines}
         for written, number in sorted(numbers.items(), key=lambda item: item[1]):
             self._apply(written, number)
+            self._tables.number = max(self._tables.number, number)
         self._position = after
 
     def _apply(self, id: str, number: int, *, by_hand: bool = False) -> None:
@@ -233,7 +235,7 @@ class FileIndex:
         self._added[stored.record.id] = stored.added
 
     def _sort(self) -> None:
-        self._added = dict(sorted(self._added.items(), key=lambda item: item[1]))
+        self._added = dict(sorted(self._added.items(), key=lambda item: (item[1], item[0])))
         self._tables.records = {each: self._tables.records[each] for each in self._added}
         self._is_ordered = True
 
@@ -254,7 +256,7 @@ class FileIndex:
 
 def _tables(found: dict[str, Stored], forgotten: int) -> Tables:
     tables = Tables()
-    for stored in sorted(found.values(), key=lambda each: each.added):
+    for stored in sorted(found.values(), key=lambda each: (each.added, each.record.id)):
         tables.put(stored.record, None)
     tables.written = {each.record.id: each.written for each in sorted(found.values(), key=lambda each: each.written)}
     tables.forgotten = forgotten

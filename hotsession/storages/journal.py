@@ -82,6 +82,10 @@ class Journal:
                 return lines, Position(generation, found.st_ino, offset + len(data))
             generation, inode, offset = generation + 1, 0, 0
 
+    def last(self) -> int:
+        """The last number that was given; 0 if that can't be told."""
+        return max((number for number, _ in _lines(_tail(self._path(self._newest()))[1])), default=0)
+
     def note(self, ids: Sequence[str], after: int) -> list[int]:
         """Say that sessions are about to be written.
 

@@ -68,7 +68,7 @@ async def seen(root: Path) -> dict[str, Record]:
     live = [each.key for each in found if each.is_live and each.key is not None]
     assert len(live) == len(set(live))
     assert await storage.count("manager") == sum(each.is_live for each in found)
-    found_by_number = await storage.changes("manager", 0)
+    found_by_number = await storage.changes("manager", 0, 10_000)
     assert sorted(each.id for _, each in found_by_number.records) == sorted(each.id for each in found)
     return {each.id: each for each in found}
 

@@ -169,3 +169,14 @@ async def test_a_process_that_dies_with_the_lock_frees_it(tmp_path: Path) -> Non
             process.communicate()
     assert added == [None]
     assert os.listdir(tmp_path / "one") == ["session_state.json"]  # noqa: PTH208
+
+
+async def test_all_tell_the_same_position(tmp_path: Path) -> None:
+    """Who resumes at another process, or after a restart, is told what he missed and nothing is said to be lost."""
+    one, other = FileStorage(tmp_path), FileStorage(tmp_path)
+    await other.count("manager")
+    await one.add(record())
+    await one.touch("one", 40, None)
+    positions = [(await each.changes("manager", None)).position for each in (one, other, FileStorage(tmp_path))]
+    assert len(set(positions)) == 1
+    assert await FileStorage(tmp_path).changes("manager", positions[0]) == ([], positions[0], True)
