@@ -386,6 +386,11 @@ class Registry:
         """Let code that runs under `number` find `scope`; held weakly."""
         self._state["scopes"][number] = scope
 
+    @property
+    def current(self) -> int:
+        """The number of the scope that serves now; 0 while no host does."""
+        return int(self._state["current"])
+
     def serve_scope(self, number: int) -> None:
         """Make scope `number` the one that code without a scope of its own belongs to."""
         self._state["current"] = number

@@ -53,6 +53,10 @@ class Aside:
                 return header.id
         return None
 
+    def count(self) -> int:
+        """How many sessions are set aside."""
+        return len(self._known())
+
     def forget(self, manager: str) -> None:
         """Drop the sessions of a manager."""
         known = self._known()

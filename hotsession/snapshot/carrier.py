@@ -21,6 +21,7 @@ from hotsession.loops import AsyncFunction, Home
 from hotsession.registry import registry
 from hotsession.signals import before_the_end
 from hotsession.snapshot.errors import SnapshotUnusable
+from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.last_words import do_aside
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.pace import Pace
@@ -61,6 +62,8 @@ class Carrier:
         self._closed = threading.Event()
         self._home: Home | None = None
         self._leave: util.Finalize | None = None
+        self._is_hosted = False  # by a host of ours, which says when the app is up
+        self._tried: int | None = None  # number of the code with which reading was tried again
         self._asked_at: float | None = None  # when the event loop was asked to look, if it did not yet
         self._busy = False  # something happened since the thread looked last
         self._look_for_others()
@@ -84,11 +87,31 @@ class Carrier:
         try:
             counts = {name: count for name, count in self.records.counts().items() if count}
             values = self.values.names()
+            waiting = self.records.waiting() + self.values.waiting()
         except SnapshotUnusable as error:
             self.notices.not_read(error)
             return ""
         sessions = [f"{count} session{'s' * (count > 1)} of {name!r}" for name, count in counts.items()]
-        return ", ".join((*sessions, *map(repr, values)))
+        bytes_only = [f"{waiting} more as bytes until the code can read them"] if waiting else []
+        return ", ".join((*sessions, *map(repr, values), *bytes_only))
+
+    def _read_again(self, *, is_complete: bool = False) -> None:
+        """Try again what could not be read, once all code is imported and each time when other code is in place.
+
+        Args:
+            is_complete: the app is up, so nothing is being imported that is needed for it.
+        """
+        if self._turn.is_paused or not self.notices.waiting or (self._tried == registry.current and not is_complete):
+            return
+        if not is_complete and (is_importing() or (self._is_hosted and self._home is None)):
+            return
+        if self._do(self._complete, self._tried is None):
+            self._tried = registry.current
+            self.notices.speak()
+
+    def _complete(self, unused: bool) -> int:
+        self.records.read_again()
+        return self.values.read_again(_carried_entries(), unused=unused)
 
     # where it runs
 
@@ -98,11 +121,12 @@ class Carrier:
         if self._leave is None:  # when the interpreter ends, also that of a worker which `multiprocessing` started
             self._leave = util.Finalize(None, self.close, exitpriority=50)
         before_the_end(self._told_to_end)
+        self._read_again(is_complete=True)
         bytecode.app_is_up()
 
     def pause(self) -> None:
         """Write nothing until `resume`: the process that is to be replaced still serves."""
-        self._turn.is_paused = True
+        self._turn.is_paused = self._is_hosted = True
 
     def resume(self) -> bool:
         """Write from now on. Return whether kept values were written elsewhere since they were read here."""
@@ -129,12 +153,16 @@ class Carrier:
         """Write what a request and what it started may have changed, and kept values if their turn has come."""
         self._busy = True
         self.acknowledge(touches)
+        if self.notices.waiting:
+            self._read_again()
         if self._has_values or self._ending:  # if it has become wrong, the thread finds out
             self._look_at_values()
 
     def look(self) -> None:
         """Write sessions and kept values that changed without any request having said so, for a slice of time each."""
         self._asked_at = None
+        if self.notices.waiting:
+            self._read_again()
         if self._look_pace.begin():
             if self._do(self._write_sessions) or self._unlooked:
                 self._busy = True

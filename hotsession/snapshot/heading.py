@@ -16,6 +16,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 VALUES = b"value/"
+WAITING = b"waiting/"
+LOST = b"lost/"
 
 
 class Heading(NamedTuple):
@@ -59,8 +61,8 @@ class Keys:
         self.heading = VALUES + id
         self.whole = b"whole/" + id
         self.parts = b"part/" + id  # what those of the parts begin with
-        self.waiting = b"waiting/" + id
-        self.lost = b"lost/" + id
+        self.waiting = WAITING + id
+        self.lost = LOST + id
 
     def __repr__(self) -> str:
         return f"<Keys {self.heading!r}>"

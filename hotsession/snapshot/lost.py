@@ -6,8 +6,9 @@ A list per name, oldest first: who renames a class twice and goes back finds the
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
-from hotsession.snapshot.heading import Heading, Keys, whose
+from hotsession.snapshot.heading import LOST, Heading, Keys, whose
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.unpickling import Parked, Unreadable, unpark
@@ -34,8 +35,15 @@ class Lost:
         stored = [*self._all(keys), *([(tuple(heading), tuple(parked))] if parked.data else [])]
         return {keys.lost: pickle.dumps(stored) if stored else None, keys.heading: None, keys.whole: None}
 
-    def returned(self, name: str) -> tuple[object, Heading, dict[bytes, bytes | None]] | None:
-        """The newest one that can be read now, its heading, and what is to be stored when it is back."""
+    def returned(
+        self, name: str, accept: Callable[[object], bool] = lambda value: True
+    ) -> tuple[object, Heading, dict[bytes, bytes | None]] | None:
+        """The newest one that can be read now, its heading, and what is to be stored when it is back.
+
+        Args:
+            name: of the value.
+            accept: is given it, and says whether it is taken.
+        """
         keys = Keys(name)
         stored = self._all(keys)
         for each in reversed(stored):
@@ -45,10 +53,16 @@ class Lost:
             except Unreadable as error:
                 self._notices.parked(whose(name), error.parked)
                 continue
+            if not accept(value):
+                return None
             rest = [other for other in stored if other is not each]
             self._notices.returned(whose(name), parked)
             return value, Heading(*each[0]), {keys.lost: pickle.dumps(rest) if rest else None}
         return None
+
+    def count(self) -> int:
+        """How many values are lost."""
+        return sum(len(pickle.loads(stored)) for _, stored in self._store.items(LOST))
 
     def _all(self, keys: Keys) -> list[tuple[tuple, tuple]]:  # type: ignore[type-arg]
         stored = self._store.get(keys.lost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable
 
+from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.pickling import LeftOut
 from hotsession.snapshot.unpickling import Parked
 
@@ -19,6 +20,7 @@ class Notices:
         self.left: dict[str, str] = {}  # what was left out: its path, and of which type it is
         self.waiting: dict[str, str] = {}  # what is kept as bytes, and why
         self.is_failing = False  # whether the last write failed
+        self._held_back: dict[str, str] = {}  # of what is waiting: what can't be read before all code is imported
 
     def __repr__(self) -> str:
         return f"<Notices left={self.left} waiting={self.waiting}>"
@@ -79,20 +81,50 @@ class Notices:
 
     def parked(self, whose: str, each: Parked) -> None:
         """A part can't be read: its bytes are kept until it can."""
-        label = f"{whose}: {each.label}" if each.label else whose
+        label = _label(whose, each)
         self.waiting[label] = each.why
-        if self._first(("parked", whose, each.label, each.why)):
-            logger.warning(
-                "%s can't be read: %s. Its bytes are kept, and it returns when it can be read again.", label, each.why
-            )
+        if is_importing():
+            self._held_back[label] = each.why
+        else:
+            self._held_back.pop(label, None)
+            self._say_parked(label, each.why)
+
+    def speak(self) -> None:
+        """All code is imported, and was tried again: say what still can't be read."""
+        while self._held_back:
+            self._say_parked(*self._held_back.popitem())
 
     def returned(self, whose: str, each: Parked) -> None:
         """A part that could not be read can be again."""
-        self.readable(f"{whose}: {each.label}" if each.label else whose)
+        self.readable(_label(whose, each))
+
+    def displaced(self, whose: str, each: Parked) -> None:
+        """A part can be read again, but something else is in its place."""
+        label = _label(whose, each)
+        self._held_back.pop(label, None)
+        self.waiting[label] = "something else is in its place"
+        if self._first(("displaced", label)):
+            logger.warning(
+                "%s can be read again, but the app has something else there by now, which stays. "
+                "The bytes are kept until the place is free.",
+                label,
+            )
+
+    def refused(self, whose: str) -> None:
+        """A change could not be written, because a later process has written the same thing."""
+        if self._first(("refused", whose)):
+            logger.warning(
+                "%s was changed here, in the process that is being replaced, after the new one had changed it: the new "
+                "one's stays, and what was changed here ends with this process.",
+                whose,
+            )
 
     def readable(self, label: str) -> None:
         """What could not be read can be again."""
-        if self.waiting.pop(label, None) is not None or self._first(("back", label)):
+        is_news = self.waiting.pop(label, None) is not None
+        if self._held_back.pop(label, None) is not None:
+            return  # it came as soon as it could
+        if is_news or self._first(("back", label)):
             logger.info("%s can be read again and is back", label)
 
     def unreadable(self, what: str, error: Exception) -> None:
@@ -101,8 +133,18 @@ class Notices:
         if self._first(("unreadable", what, str(error))):
             logger.error("%s can't be read: %s. Its bytes are kept aside in the snapshot.", what, error)
 
+    def _say_parked(self, label: str, why: str) -> None:
+        if self._first(("parked", label, why)):
+            logger.warning(
+                "%s can't be read: %s. Its bytes are kept, and it returns when it can be read again.", label, why
+            )
+
     def _first(self, what: Hashable) -> bool:
         if what in self._told:
             return False
         self._told.add(what)
         return True
+
+
+def _label(whose: str, each: Parked) -> str:
+    return f"{whose}: {each.label}" if each.label else whose

@@ -11,6 +11,7 @@ from typing import Any
 
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.notices import Notices
+from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
@@ -36,7 +37,7 @@ class Parking:
     def __repr__(self) -> str:
         return f"<Parking in {self._store!r}>"
 
-    def settle(self, where: bytes, whose: str, value: Any, new: Iterable[Place], write: Callable[[], bool]) -> None:
+    def settle(self, where: bytes, whose: str, value: Any, new: Iterable[Place], write: Callable[[], bool]) -> bool:
         """Give a value back what was parked of it and can be read again, and keep the bytes of what can't be read.
 
         Args:
@@ -46,20 +47,34 @@ class Parking:
             new: what just could not be read.
             write: writes the value, and says whether that could be done; called when it got something back, whose
                 bytes are let go only then.
+
+        Returns:
+            Whether something is parked there now.
         """
         waiting = _each_once(new)
         before = self.find(where)
         returned: list[Parked] = []
+        displaced: list[Place] = []
+        reasons: dict[Parked, str] = {}
         is_changed = False
         for outer, each in before:
             try:
-                is_changed |= _put_back(value, outer, *unpark(each))
-            except Unreadable:
+                key, part = unpark(each)
+            except Unreadable as error:
                 waiting = _each_once((*waiting, (outer, each)))
+                reasons[each] = error.parked.why
+                continue
+            done = _put_back(value, outer, key, part)
+            if done is None:
+                displaced.append((outer, each))
             else:
+                is_changed |= done
                 returned.append(each)
         for _, each in waiting:
-            self._notices.parked(whose, each)
+            self._notices.parked(whose, each._replace(why=reasons.get(each, each.why)))
+        for _, each in displaced:
+            self._notices.displaced(whose, each)
+        waiting = _each_once((*waiting, *displaced))
         for each in returned:
             self._notices.returned(whose, each)
         if returned:
@@ -67,6 +82,7 @@ class Parking:
                 self.keep(where, waiting)
         elif len(waiting) > len(before):
             self.keep(where, waiting)
+        return bool(waiting)
 
     def keep(self, where: bytes, places: Iterable[Place]) -> bool:
         """Keep the bytes of what is parked, instead of what was parked there; whether that could be done."""
@@ -81,6 +97,10 @@ class Parking:
                 return False
         return True
 
+    def count(self, prefix: bytes) -> int:
+        """How many parts are parked, at all places that begin with `prefix`."""
+        return sum(len(pickle.loads(stored)) for _, stored in self._store.items(prefix))
+
     def find(self, where: bytes) -> tuple[Place, ...]:
         """What is parked there."""
         stored = self._store.get(where)
@@ -92,11 +112,22 @@ def _each_once(places: Iterable[Place]) -> tuple[Place, ...]:
     return tuple({(outer, each.key, each.data): (outer, each) for outer, each in places}.values())
 
 
-def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> bool:
-    """Put a part where it was, unless the app has something else there by now; whether that changed anything."""
+def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> bool | None:
+    """Put a part where it was; whether that changed anything. None if something else is there by now."""
     if outer is not None:
         value = value.get(unpickled(outer).value)
-    if not isinstance(value, dict) or key in value:
+    if not isinstance(value, dict):
         return False
+    if key in value:
+        there = value[key]
+        if _are_same(there, part):
+            return False
+        if there or isinstance(there, bool | int | float):
+            return None
     value[key] = part
     return True
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether a part is there already: it was read from the same bytes that it was parked from."""
+    return type(one) is type(other) and pickled(one).data == pickled(other).data

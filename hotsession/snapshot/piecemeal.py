@@ -34,6 +34,7 @@ class Parts:
         self._known: dict[bytes, tuple[int, int]] = {}  # pickled key -> slot, hash of the bytes
         self._next_slot = 0
         self._heavy: set[bytes] = set()  # those that take too long themselves
+        self.unread: set[int] = set()  # slots of those that could not be read
 
     def __repr__(self) -> str:
         return f"<Parts {len(self._known)}>"
@@ -61,14 +62,46 @@ class Parts:
                 key = unpickled(label).value if parts is whole else slot
                 parts[key], parked = unpickled(data)
             except Unreadable as error:
+                self.unread.add(slot)
                 unreadable(error.parked)
                 continue
+            self.unread.discard(slot)
             waiting += [(pickled(key).data, each) for each in parked]
             if parts is not whole:
                 label = pickled(len(whole)).data  # its place, now that others may be missing
                 whole.append(parts[key])
             self._known[label] = slot, hash(data)
         return parts, waiting
+
+    def read_rest(
+        self, whole: Any, parts: dict[Any, Any], rows: Iterable[tuple[int, bytes]]
+    ) -> list[tuple[bytes, Parked]]:
+        """Read those that could not be read before, into the dict or list that is in use.
+
+        Args:
+            whole: it. A list that was changed meanwhile is left as it is: they would come back in another order.
+            parts: as `read` returned them; what is read goes in there too.
+            rows: all that is stored.
+
+        Returns:
+            What could not be read of parts that could, with those keys, pickled.
+        """
+        again = Parts()
+        found, waiting = again.read(type(whole)(), rows, lambda parked: None)
+        if isinstance(whole, dict):
+            for label, (slot, digest) in again._known.items():
+                if slot in self.unread and label not in self._known:
+                    key = unpickled(label).value
+                    whole.setdefault(key, found[key])
+                    self._known[label] = slot, digest
+        elif [*map(id, whole)] == [id(parts[slot]) for slot in sorted(parts)]:
+            parts.update({slot: part for slot, part in found.items() if slot not in parts})
+            whole[:] = [parts[slot] for slot in sorted(parts)]
+            self._known = again._known
+        else:
+            return []
+        self.unread = again.unread
+        return waiting
 
     def note_written(self, written: Slice) -> None:
         """Note that a slice was written."""

@@ -21,7 +21,7 @@ from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.touches import LiveTouches
 from hotsession.snapshot.turn import Turn
-from hotsession.snapshot.unpickling import Unreadable, unpickled
+from hotsession.snapshot.unpickling import Parked, Unreadable, unpickled
 from hotsession.storages.backing import Held
 
 PARKED = b"parked/"  # + id: parts of it that can't be read
@@ -57,6 +57,8 @@ class CarriedRecords:
         self._foreign: dict[str, int] = {}  # hash of the record as it was read, which another process had written
         self._latest = b""  # the payload that was looked at last
         self._careful: set[str] = set()  # whose payload plain pickling can't do
+        self._incomplete: set[str] = set()  # those in memory of which something is parked
+        self._to_complete: set[str] = set()  # those of them for which it is tried again when they are used
         self.touches = LiveTouches()
 
     def __repr__(self) -> str:
@@ -112,6 +114,12 @@ class CarriedRecords:
     def used(self, record: Record) -> None:
         """Note that the running code was given this record, and may change its payload."""
         self.touches.note(record.id)
+        if record.id in self._to_complete:
+            self._settle(record)
+
+    def read_again(self) -> None:
+        """Try again what could not be read of a session when it is used next: the code is complete now, or another."""
+        self._to_complete = self._incomplete.copy()
 
     def is_outdated(self, record: Record) -> bool:
         """Whether another process wrote it since it was read or written here, and nobody changed it here."""
@@ -220,6 +228,10 @@ class CarriedRecords:
         names = [name.decode("utf-8", "surrogatepass") for _, name in self._store.items(MANAGER)]
         return {name: self._store.count(name) for name in names}
 
+    def waiting(self) -> int:
+        """How many sessions, and items of sessions, wait until they can be read."""
+        return self._parking.count(PARKED) + self._aside.count()
+
     def may_have_changed(self) -> set[str]:
         """The ids of all sessions that somebody may have changed."""
         return self.touches.ids() | self._dirty
@@ -254,6 +266,8 @@ class CarriedRecords:
                 self._dirty.add(id)
                 self._notices.not_written(error)
                 return False
+            if not written and self._seen.get(id) != digest:
+                self._notices.refused(whose(record))
             self._seen[id] = digest
             if self._notices.is_failing:
                 self._notices.written_again()
@@ -319,10 +333,18 @@ class CarriedRecords:
         if (again := self._pickled(record)) is not None:  # the same object may give other bytes than those it came from
             self._seen[header.id] = hash(again)
         self._foreign[header.id] = hash((header, blob))
-        where = PARKED + header.id.encode("utf-8", "surrogatepass")
-        places = [(None, each) for each in parked]
-        self._parking.settle(where, whose(header), record.payload, places, lambda: self.write(record))
+        self._settle(record, parked)
         return record
+
+    def _settle(self, record: Record, parked: Iterable[Parked] = ()) -> None:
+        """Give a session back what can be read again of it, and note whether more is to come."""
+        self._to_complete.discard(record.id)
+        where = PARKED + record.id.encode("utf-8", "surrogatepass")
+        places = [(None, each) for each in parked]
+        if self._parking.settle(where, whose(record), record.payload, places, lambda: self.write(record)):
+            self._incomplete.add(record.id)
+        else:
+            self._incomplete.discard(record.id)
 
 
 def _id(place: bytes) -> str:

@@ -7,18 +7,18 @@ somebody asks for everything. How they lie in the store says `heading`. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from hotsession.snapshot.errors import SnapshotUnusable
-from hotsession.snapshot.heading import VALUES, Heading, Keys, Restored, slot_of, whose
+from hotsession.snapshot.heading import VALUES, WAITING, Heading, Keys, Restored, slot_of, whose
+from hotsession.snapshot.known import Known
 from hotsession.snapshot.lost import Lost
 from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.parking import Parking, Place
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
-from hotsession.snapshot.piecemeal import Parts, Slice
 from hotsession.snapshot.store import Store
+from hotsession.snapshot.takeover import take_over
 from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.unpickling import Unreadable, unpickled
 
@@ -26,21 +26,6 @@ TOO_SLOW = 0.020  # seconds of pickling at a stretch that others may have to wai
 SLICE = 0.005  # seconds after which a value that goes part by part makes a pause
 
 _FORMS: dict[type, str] = {dict: "dict", list: "list"}
-
-
-@dataclass(slots=True)
-class _Known:
-    """What this process knows of one value, as it was last written or read."""
-
-    heading: Heading
-    keys: Keys
-    stored: str | None = None  # the form in which it lies in the store; None while it does not
-    digest: int | None = None  # of the whole
-    leftover: dict[bytes, bytes | None] = field(default_factory=dict)  # of another value, to go with the next write
-    parts: Parts = field(default_factory=Parts)
-    going: Iterator[Slice] | None = None  # a pass over the parts that made a pause
-    careful: bool = False
-    heavy: bool = False  # is written only with everything
 
 
 class CarriedValues:
@@ -58,7 +43,8 @@ class CarriedValues:
         self._turn = turn
         self._parking = Parking(store, notices, turn)
         self._lost = Lost(store, notices)
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
+        self._incomplete: dict[str, Any] = {}  # name -> what has its parts by their keys; None if the whole is lost
         self._found: dict[str, tuple[int, int] | None] = {}  # name -> revision and writer when it was asked for
         self._is_unsettled = False  # what was read calls for a write, which was not ours to do
 
@@ -71,6 +57,10 @@ class CarriedValues:
         """The names of all values in the store."""
         return tuple(Heading.of(stored).name for _, stored in self._store.items(VALUES))
 
+    def waiting(self) -> int:
+        """How many values, and items of values, wait until they can be read."""
+        return self._parking.count(WAITING) + self._lost.count()
+
     def restore(self, name: str) -> Restored | None:
         """The value as it was written last, made of the classes as they are now; None if there is none to be read."""
         with self._turn.lock:
@@ -79,6 +69,24 @@ class CarriedValues:
             except SnapshotUnusable as error:
                 self._notices.not_read(error)
                 return None
+
+    def read_again(self, entries: Mapping[str, Any], *, unused: bool) -> bool:
+        """Try again what could not be read, for the code is complete now or another; into the values that are in use.
+
+        Args:
+            entries: those of the registry, by name; the others wait.
+            unused: nobody worked with the values yet.
+
+        Returns:
+            Whether nothing had to wait.
+        """
+        with self._turn.lock:
+            for name in self._incomplete.keys() & entries.keys():
+                try:
+                    self._complete(name, entries[name], unused)
+                except SnapshotUnusable as error:
+                    self._notices.not_read(error)
+            return self._incomplete.keys() <= entries.keys()
 
     def has_moved_on(self) -> bool:
         """Whether what was read is to be read again: another process wrote it since, or it was not ours to settle."""
@@ -90,6 +98,7 @@ class CarriedValues:
         with self._turn.lock:
             self._known.clear()
             self._found.clear()
+            self._incomplete.clear()
             self._is_unsettled = False
 
     # writing
@@ -108,7 +117,7 @@ class CarriedValues:
         with self._turn.lock:
             try:
                 known = self._known.get(name)
-                if known is None or known.heading[2:4] != (entry.fingerprint, entry.created_at):
+                if known is None or not known.is_of(entry.fingerprint, entry.created_at):
                     known = self._known[name] = self._begun(name, entry)
                 if known.heading.form != "whole":
                     return self._write_parts(known, entry.value, everything)
@@ -128,6 +137,7 @@ class CarriedValues:
         """Drop a value from the store, with all that is kept of it."""
         with self._turn.lock:
             self._known.pop(name, None)
+            self._incomplete.pop(name, None)
             keys = Keys(name)
             try:
                 self._put({**self._all_of(keys), keys.lost: None})
@@ -136,16 +146,16 @@ class CarriedValues:
             else:
                 self._found.pop(name, None)
 
-    def _begun(self, name: str, entry: Any) -> _Known:
+    def _begun(self, name: str, entry: Any) -> Known:
         """What is known of a value that was not written before; what else had its name is gone."""
         before, keys = self._heading(name), Keys(name)
         if before is not None and before.writer > self._store.number:
-            return _Known(before._replace(fingerprint=entry.fingerprint, created_at=entry.created_at), keys)
+            return Known(before._replace(fingerprint=entry.fingerprint, created_at=entry.created_at), keys)
         revision = 0 if before is None else before.revision
         heading = Heading(name, "whole", entry.fingerprint, entry.created_at, revision, self._store.number)
-        return _Known(heading, keys, leftover=self._all_of(keys))
+        return Known(heading, keys, leftover=self._all_of(keys))
 
-    def _write_whole(self, known: _Known, value: Any, everything: bool) -> int:
+    def _write_whole(self, known: Known, value: Any, everything: bool) -> int:
         if known.heavy and not everything:
             return 0
         try:
@@ -166,7 +176,7 @@ class CarriedValues:
         known.digest, known.stored = hash(result.data), "whole"
         return 1
 
-    def _write_parts(self, known: _Known, value: Any, everything: bool) -> int:
+    def _write_parts(self, known: Known, value: Any, everything: bool) -> int:
         name, form = known.heading.name, known.heading.form
         limit = None if everything else TOO_SLOW
         if known.going is None or everything:
@@ -194,7 +204,7 @@ class CarriedValues:
             known.stored, known.digest = form, None
         return len(found.changed)
 
-    def _pickled(self, known: _Known, value: Any, path: str = "", *, limit: float | None = None) -> Pickled:
+    def _pickled(self, known: Known, value: Any, path: str = "", *, limit: float | None = None) -> Pickled:
         result = pickled(value, careful=known.careful, time_limit=limit)
         known.careful = known.careful or result.careful
         name = known.heading.name
@@ -202,7 +212,7 @@ class CarriedValues:
             self._notices.left_out(name, whose(name), f"{name}{path}", each)
         return result
 
-    def _put(self, items: dict[bytes, bytes | None], known: _Known | None = None, *, with_heading: bool = True) -> bool:
+    def _put(self, items: dict[bytes, bytes | None], known: Known | None = None, *, with_heading: bool = True) -> bool:
         """Write items, with the next heading of the value that they belong to; whether that was ours to do."""
         if self._turn.is_paused:
             return False
@@ -212,6 +222,7 @@ class CarriedValues:
         heading = known.heading
         now = self._heading(heading.name)
         if now is not None and now.writer > self._store.number:  # a newer process has it
+            self._notices.refused(whose(heading.name))
             return False
         if with_heading:
             heading = heading._replace(revision=heading.revision + 1, writer=self._store.number)
@@ -243,14 +254,17 @@ class CarriedValues:
         self._found[name] = _mark(heading)
         if (found := self._lost.returned(name)) is not None:  # it wins over what was built in its place
             value, old, items = found
-            return self._returned(Restored(value, old.fingerprint, old.created_at), name, items)
+            back = Restored(value, old.fingerprint, old.created_at)
+            self._returned(back, name, items)
+            return back
         if heading is None:
             return None
-        known = self._known[name] = _Known(heading, Keys(name), stored=heading.form)
+        known = self._known[name] = Known(heading, Keys(name), stored=heading.form)
         try:
             value, parts, waiting = self._read(known)
         except Unreadable as error:
             del self._known[name]
+            self._incomplete[name] = None
             self._notices.parked(whose(name), error.parked)
             self._is_unsettled = not self._put(self._lost.items(heading, error.parked)) or self._is_unsettled
             self._found[name] = None
@@ -260,20 +274,42 @@ class CarriedValues:
             known.digest = self._digest(known, value)
         if self._turn.is_paused and (waiting or self._parking.find(known.keys.waiting)):
             self._is_unsettled = True
-        self._parking.settle(
-            known.keys.waiting, whose(name), parts, waiting, lambda: self.write(name, restored, everything=True) > 0
-        )
+        self._settle(known, restored, parts, waiting)
         return restored
 
-    def _returned(self, restored: Restored, name: str, items: dict[bytes, bytes | None]) -> Restored:
+    def _settle(self, known: Known, entry: Any, parts: Any, waiting: list[Place]) -> None:
+        """Give a value back what can be read again of it, and note whether more is to come."""
+        name = known.heading.name
+        places = known.keys.waiting, whose(name), parts, waiting
+        is_waiting = self._parking.settle(*places, lambda: self.write(name, entry, everything=True) > 0)
+        if is_waiting or known.parts.unread:
+            self._incomplete[name] = parts
+
+    def _complete(self, name: str, entry: Any, unused: bool) -> None:
+        parts, known = self._incomplete.pop(name), self._known.get(name)
+        if parts is None:
+            self._incomplete[name] = None  # unless all goes well
+            found = self._lost.returned(name, lambda value: take_over(entry.value, value, unused=unused))
+            if found is not None:
+                entry.fingerprint, entry.created_at = found[1].fingerprint, found[1].created_at
+                del self._incomplete[name]
+                self._returned(entry, name, found[2])
+        elif known is not None and known.is_of(entry.fingerprint, entry.created_at):
+            rows = self._rows(known) if known.parts.unread else []
+            waiting = known.parts.read_rest(entry.value, parts, rows) if rows else []
+            known.going = None
+            if rows and not known.parts.unread:
+                self._notices.readable(whose(name))
+            self._settle(known, entry, parts, [*waiting])
+
+    def _returned(self, entry: Any, name: str, items: dict[bytes, bytes | None]) -> None:
         """A value that was lost and is back: it is written in its place before it is let go there."""
         if self._turn.is_paused:
             self._is_unsettled = True
-        elif self.write(name, restored, everything=True):
+        elif self.write(name, entry, everything=True):
             self._put(items)
-        return restored
 
-    def _digest(self, known: _Known, value: Any) -> int | None:
+    def _digest(self, known: Known, value: Any) -> int | None:
         """The hash that the value has if it is not changed; None if that takes long, so that it is written again."""
         try:
             return hash(self._pickled(known, value, limit=TOO_SLOW).data)
@@ -282,16 +318,18 @@ class CarriedValues:
                 self._notices.not_pickled(whose(known.heading.name), error)
             return None
 
-    def _read(self, known: _Known) -> tuple[Any, Any, list[Place]]:
+    def _read(self, known: Known) -> tuple[Any, Any, list[Place]]:
         """The value, what has its parts by their keys, and what can't be read of it."""
         if known.heading.form == "whole":
             value, parked = unpickled(self._store.get(known.keys.whole) or b"")
             return value, value, [(None, each) for each in parked]
         whole: Any = {} if known.heading.form == "dict" else []
-        rows = ((slot_of(key), stored) for key, stored in self._store.items(known.keys.parts))
         where = whose(known.heading.name)
-        parts, waiting = known.parts.read(whole, rows, lambda parked: self._notices.parked(where, parked))
+        parts, waiting = known.parts.read(whole, self._rows(known), lambda parked: self._notices.parked(where, parked))
         return whole, parts, [*waiting]
+
+    def _rows(self, known: Known) -> list[tuple[int, bytes]]:
+        return [(slot_of(key), stored) for key, stored in self._store.items(known.keys.parts)]
 
 
 def _mark(heading: Heading | None) -> tuple[int, int] | None:

@@ -93,10 +93,32 @@ def test_it_is_let_go_only_when_the_value_is_written_with_it(lot: Lot) -> None:
 
 
 def test_what_is_there_already_needs_no_write(lot: Lot) -> None:
-    """The value was read from the bytes that the item was parked from, or the app has something else there."""
-    lot.parking.keep(WHERE, [(None, parked("a", pickle.dumps(1)))])
-    assert lot.settle({"a": 2}) == {"a": 2}
+    """The value was read from the bytes that the item was parked from."""
+    lot.parking.keep(WHERE, [(None, parked("a", pickle.dumps([2])))])
+    assert lot.settle({"a": [2]}) == {"a": [2]}
     assert (lot.written, lot.keys) == (0, [])
+
+
+@pytest.mark.parametrize("there", [[3], 0, False, "text"])
+def test_what_has_taken_the_place_stays_and_the_bytes_too(
+    lot: Lot, caplog: pytest.LogCaptureFixture, there: object
+) -> None:
+    """An app goes on without its items, `setdefault` makes new ones: neither those nor the old ones may be lost."""
+    lot.parking.keep(WHERE, [(None, parked("a", pickle.dumps([1, 2])))])
+    for _ in range(2):
+        assert lot.settle({"a": there}) == {"a": there}
+    assert lot.keys == ["a"]
+    assert caplog.text.count("it: 'a' can be read again, but the app has something else there by now") == 1
+    assert lot.settle({}) == {"a": [1, 2]}
+    assert lot.keys == []
+
+
+@pytest.mark.parametrize("there", [[], {}, None, ""])
+def test_what_is_empty_is_in_nobodys_way(lot: Lot, there: object) -> None:
+    """A page that polled meanwhile left an empty list: what was there comes back."""
+    lot.parking.keep(WHERE, [(None, parked("a", pickle.dumps([1, 2])))])
+    assert lot.settle({"a": there}) == {"a": [1, 2]}
+    assert (lot.written, lot.keys) == (1, [])
 
 
 def test_items_of_parts_go_back_into_their_parts(lot: Lot) -> None:
