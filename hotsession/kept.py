@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,6 +23,7 @@ from hotsession.registry import registry
 from hotsession.snapshot.opening import carrier
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
+from hotsession.storages.opening import MEMORY, VARIABLE, open_storage
 
 T = TypeVar("T")
 
@@ -104,14 +106,17 @@ def storage(name: str = "default", factory: Callable[[], Any] = MemoryStorage) -
 
     Args:
         name: what the storage is called.
-        factory: makes it; takes no arguments. Left out, it is whatever is kept by that name, else memory.
+        factory: makes it; takes no arguments. Left out, it is whatever is kept by that name, else the one that the
+            environment variable ``HOTSESSION_STORAGE`` names (see `open_storage`), else memory.
 
     Raises:
-        ConfigurationError: the factory is of no use.
+        ConfigurationError: the factory is of no use, or ``HOTSESSION_STORAGE`` names no storage.
     """
     _check_factory(name, factory)
     # The default says nothing: other modules may ask for a storage by its name alone.
     code = None if factory is MemoryStorage else fingerprint(factory)
+    if factory is MemoryStorage and os.environ.get(VARIABLE, MEMORY) not in ("", MEMORY):
+        factory = open_storage
     return _keep(STORAGE + name, factory, code, kind="storage", restore=_restore(STORAGE + name))
 
 

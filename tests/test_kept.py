@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hotsession.errors import ConfigurationError
 from hotsession.kept import emptier, flush, keep, names_for, reset, sessions, storage
 from hotsession.registry import Transaction, registry
 from hotsession.storages.memory import MemoryStorage
+from hotsession.storages.sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -289,3 +291,17 @@ def test_flush_without_a_snapshot_writes_nothing() -> None:
     """There is no snapshot in this process, and flush says so."""
     keep("history", list)
     assert flush() == 0
+
+
+def test_the_environment_chooses_where_sessions_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOTSESSION_STORAGE says it where the code does not; a factory that is given has the say."""
+    monkeypatch.setenv("HOTSESSION_STORAGE", f"sqlite:///{tmp_path}/sessions.db")
+    assert isinstance(sessions("chats").storage, SQLiteStorage)
+    assert isinstance(storage("mine", lambda: MemoryStorage()), MemoryStorage)
+
+
+def test_a_storage_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that names none is an error that says which there are."""
+    monkeypatch.setenv("HOTSESSION_STORAGE", "redis://localhost")
+    with pytest.raises(ConfigurationError, match="is no address of a storage that there is"):
+        sessions("chats")
