@@ -115,6 +115,9 @@ class HotSessionMiddleware:
             await self.app(scope, receive, visit.send)
         finally:
             current.reset(reset)
+            # The server's own object, which the visit refers to, refers to the scope. Left to the garbage collector,
+            # each request would hold on to what it was given, and take 2 microseconds more.
+            scope.pop(self._scope_key, None)
             visit.is_over = True
             if visit.unsaved or visit.is_watched:
                 await visit.finish()

@@ -166,6 +166,8 @@ class BrowserVisit:
                 "and won't find it again: write something before, in a WebSocket before accept()",
                 short(self.session.id),
             )
+        if self._session is not None:
+            self._session._renew = None  # no answer is left to bring a token; and a circle takes long to be collected
 
     async def _save_copies(self, save: Callable[[], Awaitable[None]]) -> None:
         """Save before something is sent; after a failure what is sent is about that, and no other attempt is made."""

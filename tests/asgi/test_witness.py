@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hotsession.asgi.middleware import HotSessionMiddleware
@@ -109,6 +111,15 @@ async def later(request: Request) -> Response:
     return PlainTextResponse("done", background=BackgroundTask(say, request))
 
 
+class AfterTheAnswer:
+    """Changes the session when all is sent, in one go with it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await PlainTextResponse("done")(scope, receive, send)
+        say(Request(scope))
+
+
 async def fails(request: Request) -> Response:
     say(request)
     raise ZeroDivisionError
@@ -149,6 +160,7 @@ ROUTES = [
     Route("/file", file),
     Route("/trailers", Trailers()),
     Route("/later", later),
+    Route("/after", AfterTheAnswer()),
     Route("/fails", fails),
     Route("/session", session_of_key),
     WebSocketRoute("/echo", echo),
@@ -256,12 +268,45 @@ async def test_before_trailers(start: Start) -> None:
     assert server.at("http.response.trailers") == [{"said": ["0"]}]
 
 
-async def test_what_background_tasks_change(start: Start) -> None:
-    """It is written when the call returns: no client waits for it."""
+@pytest.mark.parametrize("path", ["/later", "/after"])
+async def test_what_is_changed_after_the_answer(start: Start, path: str) -> None:
+    """It is written when the call returns, as no client waits for it: that of a task, or of code that never waits."""
     browser, server = await begun(start)
-    await browser.get("/later")
+    await browser.get(path)
     assert server.at("http.response.body") == [{"said": []}]
     assert server.stored == {"said": ["0"]}
+
+
+async def test_a_request_leaves_nothing_to_the_garbage_collector(start: Start) -> None:
+    """When it is over the server's object, which has `send` and the scope, is given up; its session is not watched."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+        async def send(self, message: Message) -> None:
+            pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["said"] = True
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async def no_body() -> Message:
+        return {"type": "http.request"}
+
+    process, served = start(), HotSessionMiddleware(app)
+
+    async def ask() -> weakref.ref[Cycle]:
+        cycle = Cycle()
+        await served(cycle.scope, no_body, cycle.send)
+        return weakref.ref(cycle)
+
+    gc.disable()
+    try:
+        assert (await ask())() is None
+        assert not process.carrier.records.may_have_changed()
+    finally:
+        gc.enable()
 
 
 async def test_what_a_failing_request_changed(start: Start) -> None:
