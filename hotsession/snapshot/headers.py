@@ -64,11 +64,12 @@ class Header(NamedTuple):
 
 def parts(record: Record) -> tuple[bytes, bytes]:
     """The header of a record: what entries are made of, and the rest."""
-    public_id, manager, key, status, reason, version, created, updated, seen, expires, token, *more = record
+    # With `*more` in place of the two slices it takes a third more.
+    public_id, manager, key, status, reason, version, created, updated, seen, expires, token, until = record[:12]
     try:
         return (
             marshal.dumps((public_id, manager, key, status, created, token), _MARSHAL),
-            marshal.dumps((reason, version, updated, seen, expires, more[0], *more[3:]), _MARSHAL),
+            marshal.dumps((reason, version, updated, seen, expires, until, *record[14:]), _MARSHAL),
         )
     except ValueError:  # a subclass of str or float, as numpy and enums bring them
         return parts(_plain(record))
@@ -85,7 +86,9 @@ def unchanged(value: Bytes, fixed: bytes) -> tuple[int, float] | None:
     if len(value) < START:
         return None
     _, _, writer, length, _, bound = _PREFIX.unpack_from(value)
-    return (writer, bound) if length == len(fixed) and value[START : START + length] == fixed else None
+    if length != len(fixed) or bytes(value[START : START + length]) != fixed:  # views are compared byte by byte
+        return None
+    return writer, bound
 
 
 def rebound(value: bytes, bound: float) -> bytes:
