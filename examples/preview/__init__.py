@@ -1,0 +1,1 @@
+"""A workbench for websites: previews that stop and go on, and a bot that remembers what it found."""
