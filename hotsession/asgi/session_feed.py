@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import NamedTuple
 
 import anyio
@@ -23,7 +24,7 @@ from hotsession.storages.base import Watches
 logger = logging.getLogger("hotsession")
 
 POLL_SECONDS = 0.5  # how late somebody may hear of what another process wrote
-GATHER_SECONDS = 0.02  # in which further changes of a burst are waited for
+GATHER_SECONDS = 0.02  # between two questions: a thousand writes a second are fifty of them
 WATCH_SECONDS = 60.0
 
 
@@ -61,6 +62,7 @@ class Feed:
         self._latest: News | None = None
         self._asked: tuple[int, int] | None = None  # from where to where somebody has asked so far, and goes on to
         self._waiters: dict[Waiter, None] = {}
+        self._told_at = 0.0
         self._is_down = False
 
     def __repr__(self) -> str:
@@ -97,10 +99,12 @@ class Feed:
         """Ask the storage until something was written, and tell the others."""
         last = first
         try:
+            await anyio.sleep(max(0.0, self._told_at + GATHER_SECONDS - time.monotonic()))
             while True:
                 changes = await self._read(last)
                 if changes is not None and (changes.sessions or not changes.complete):
                     self._latest = news = News(first, last, changes, {})
+                    self._told_at = time.monotonic()
                     return news
                 if changes is not None:
                     last = changes.position
@@ -129,7 +133,7 @@ class Feed:
         """Wait until it is worth asking again."""
         if self._watches is not None and not self._is_down:
             await self._watches.changed(self.manager.name, after, WATCH_SECONDS)
-            await anyio.sleep(GATHER_SECONDS)  # so that a thousand writes are fifty questions a second
+            await anyio.sleep(GATHER_SECONDS)
         else:
             await anyio.sleep(POLL_SECONDS)
 
