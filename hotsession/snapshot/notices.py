@@ -114,8 +114,8 @@ class Notices:
         """A change could not be written, because a later process has written the same thing."""
         if self._first(("refused", whose)):
             logger.warning(
-                "%s was changed here, in the process that is being replaced, after the new one had changed it: the new "
-                "one's stays, and what was changed here ends with this process.",
+                "%s was changed in this process after a newer one had changed it: what the newer one wrote stays in "
+                "the snapshot, and what was changed here ends with this process.",
                 whose,
             )
 

@@ -273,7 +273,7 @@ async def test_a_write_that_comes_too_late_is_named(start: Start, tmp_path: Path
             other.stdin.write("old\n")
             other.stdin.flush()
             said = line(other)
-        assert said.count("of 'key' was changed here, in the process that is being replaced") == 1
+        assert said.count("of 'key' was changed in this process after a newer one had changed it") == 1
         other.stdin.close()
         other.wait(10)
     assert (await start().session()).data["n"] == "new"
