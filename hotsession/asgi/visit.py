@@ -183,6 +183,7 @@ class BrowserVisit:
         if self.held is not None:
             await self.held.save()
         if self._known_version():
+            self._renewed = False  # the token has gone out with the headers
             await self._store()
 
     def _is_changed(self) -> bool:

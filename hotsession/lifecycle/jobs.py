@@ -162,6 +162,10 @@ class Jobs:
                 raise refusing(wording.forbidden(record, "worked on", now, alternatives))
             if record.status == "paused":
                 record = await self._moves.move(record, "active")
+            at = expiry(record.created_at, record.token_expires_at, now, self._ledger.limits)
+            if at is not None and at <= now:  # interrupted ones don't expire, but are as old as they are
+                late = record._replace(expires_at=at)
+                raise refusing(wording.expired(late, now, await self._ledger.live_ids(record.key)))
             again = record.status == "interrupted" or record.worker is not None
             following = moved(
                 record,
@@ -170,7 +174,7 @@ class Jobs:
                 worker=this_worker(),
                 attempt=record.attempt + again,
                 last_seen_at=now,
-                expires_at=expiry(record.created_at, record.token_expires_at, now, self._ledger.limits),
+                expires_at=at,
             )
             if await self._ledger.storage.replace(following):
                 if again:

@@ -117,6 +117,9 @@ class Moves:
             resumed: dict[str, Any] = {}
             if status == "active":  # counts as a reuse
                 at = expiry(record.created_at, record.token_expires_at, now, self.ledger.limits)
+                if at is not None and at <= now:
+                    late = record._replace(expires_at=at)
+                    raise refusing(wording.expired(late, now, await self.ledger.live_ids(record.key)))
                 resumed = {"last_seen_at": now, "expires_at": at}
             following = moved(record, status, now, reason, **{**resumed, **fields})
             if record.version == 0 or await self.ledger.storage.replace(following):
