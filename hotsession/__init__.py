@@ -29,8 +29,11 @@ from hotsession.errors import (
 )
 from hotsession.handles import ModuleHandle, module
 from hotsession.kept import flush, keep, reset, sessions, storage
+from hotsession.lifecycle.codec import Codec, JSONCodec, SignedPickleCodec
 from hotsession.lifecycle.current import current_session
+from hotsession.lifecycle.jobs import Job
 from hotsession.lifecycle.manager import SessionManager
+from hotsession.lifecycle.metrics import Metrics
 from hotsession.lifecycle.session import Session
 from hotsession.services import get_service, service
 from hotsession.storages.base import Storage
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artefacts",
+    "Codec",
     "ConfigurationError",
     "ControlError",
     "DataNotReadable",
@@ -60,7 +64,10 @@ __all__ = [
     "HotSessionMiddleware",
     "HotsessionError",
     "InvalidTransition",
+    "JSONCodec",
+    "Job",
     "MemoryStorage",
+    "Metrics",
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
@@ -75,6 +82,7 @@ __all__ = [
     "SessionManager",
     "SessionMismatch",
     "SessionNotFound",
+    "SignedPickleCodec",
     "Storage",
     "StorageError",
     "StorageUnavailable",

@@ -14,6 +14,7 @@ import hotsession
 
 NAMES = {
     "Artefacts",
+    "Codec",
     "ConfigurationError",
     "ControlError",
     "DataNotReadable",
@@ -24,7 +25,10 @@ NAMES = {
     "HotSessionMiddleware",
     "HotsessionError",
     "InvalidTransition",
+    "JSONCodec",
+    "Job",
     "MemoryStorage",
+    "Metrics",
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
@@ -39,6 +43,7 @@ NAMES = {
     "SessionManager",
     "SessionMismatch",
     "SessionNotFound",
+    "SignedPickleCodec",
     "Storage",
     "StorageError",
     "StorageUnavailable",

@@ -40,7 +40,7 @@ class Maker:
         while True:
             (record, created), mine = await self.flights.run(key, lambda: self._make(key, fresh, data))
             if created or not fresh:  # else it joined a call that found one
-                if not mine:  # let the storage know that this caller has it, too
+                if not mine and self._ledger.packing is None:  # let the storage know that this caller has it, too
                     await self._ledger.storage.get(record.id)
                 return record, created and mine
 
