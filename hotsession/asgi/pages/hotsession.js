@@ -17,12 +17,12 @@ const POLL_EVERY = 3_000; // milliseconds, while there is no event stream
 const CHECK_EVERY = 30_000; // while there is one
 const LIVE = new Set(["active", "paused"]);
 
-/** What the routes refuse. `code` is for programs and stays as it is, the message is for people. */
+/** What the routes refuse: `status` is of HTTP, `code` for programs, the message for people, `state` the session's. */
 export class SessionError extends Error {
-  constructor(status, { code = "error", detail = `the server answered ${status}`, ...more } = {}) {
+  constructor(status, { code = "error", detail = `the server answered ${status}`, status: state, ...more } = {}) {
     super(detail);
     this.name = "SessionError";
-    Object.assign(this, { status, code, ...more });
+    Object.assign(this, { ...more, status, code, state });
   }
 }
 
@@ -77,7 +77,8 @@ export class Sessions extends EventTarget {
     if (this.state === "closed") {
       this.#is("connecting");
       this.#open();
-      this.#tick();
+      this.refresh();
+      this.#schedule();
       addEventListener("online", this.#wake);
       document.addEventListener("visibilitychange", this.#wake);
     }
@@ -103,7 +104,7 @@ export class Sessions extends EventTarget {
       }
       sessions.forEach((session) => this.#take(session));
       this.total = total;
-      this.#is(this.state === "live" || this.state === "closed" ? this.state : "polling");
+      if (this.state === "lost") this.#is("polling");
       this.#tell();
     } catch (error) {
       this.#is(this.state === "closed" ? "closed" : "lost", error);
@@ -158,13 +159,15 @@ export class Sessions extends EventTarget {
   async #tick() {
     await this.refresh();
     if (this.state === "closed") return;
+    if (this.state === "connecting") this.#is("polling"); // it had its time
     if (this.#source.readyState === EventSource.CLOSED) this.#open(); // the browser gave up: it does at any status but 200
     this.#schedule();
   }
 
   #schedule() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#tick(), this.state === "live" ? CHECK_EVERY : this.#options.pollEvery);
+    const isInNoHurry = this.state === "live" || this.error?.status < 500; // what is refused now will be in a moment
+    this.#timer = setTimeout(() => this.#tick(), isInNoHurry ? CHECK_EVERY : this.#options.pollEvery);
   }
 
   #wake = () => {
@@ -201,8 +204,8 @@ export class Sessions extends EventTarget {
   async #ask(path, { method = "GET", query = {}, body } = {}) {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
     const response = await fetch(this.#url(path, query), { method, headers, body: JSON.stringify(body) });
-    const at = Date.parse(response.headers.get("date"));
-    if (Math.abs(at - Date.now()) > 2_000) this.#skew = at - Date.now(); // the header knows no fractions of a second
+    const skew = Date.parse(response.headers.get("date")) - Date.now();
+    this.#skew = Math.abs(skew) > 2_000 ? skew : 0; // the header knows no fractions of a second, and may be hidden from us
     const content = await response.json().catch(() => undefined);
     if (!response.ok) throw new SessionError(response.status, content);
     return content;
