@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from hotsession.lifecycle import wording
-from hotsession.lifecycle.held import held_copy
+from hotsession.lifecycle.held import held_copy, hold
 from hotsession.lifecycle.hooks import Hook
 from hotsession.lifecycle.jobs import Job, Jobs, Work
 from hotsession.lifecycle.ledger import Ledger, refusing
@@ -46,7 +46,9 @@ class Changing:
     """
 
     def __init__(self, ledger: Ledger) -> None:
+        self.name = ledger.name
         self.ledger = ledger
+        self.keeps_copies = ledger.packing is not None
         self._moves = Moves(ledger)
         self._jobs = Jobs(self._moves)
         self._turns = Turns("changes the session")
@@ -70,10 +72,7 @@ class Changing:
             DataNotStorable: something in it can't be stored.
         """
         session._record = await self.ledger.save(session.record, session.data)
-        if self.ledger.packing is not None:
-            copy = held_copy(session)
-            if copy is not None and copy is not session and copy._data is session._data:
-                copy._record = session._record
+        self._tell_copy(session)
 
     async def update(self, session: Session | str, change: Change) -> Session:
         """Change the data of a session as it is stored now, in one step that no other write comes between.
@@ -189,12 +188,40 @@ class Changing:
         view = await self._view(session)
         if not view.version:
             await self.save(view)
-        return await self._jobs.begin(view, work)
+        job = await self._jobs.begin(view, work)
+        self._tell_copy(view)
+        return job
+
+    async def keep_changes(self, session: Session) -> bool:
+        """Save what was changed in a copy, if anything was, together with what others changed meanwhile.
+
+        Returns:
+            Whether it was saved.
+        """
+        return await keep_changes(self.ledger, session)
+
+    def bring_up(self, held: Session, session: Session) -> None:
+        """Let a copy that is in hand catch up with one that was just read."""
+        bring_up(self.ledger, held, session)
+
+    # the parts
 
     async def _view(self, session: Session | str) -> Session:
         if isinstance(session, Session):
             return session
-        return Session(await self.ledger.unexpired(session), reused=True)
+        return self._in_hand(Session(await self.ledger.unexpired(session), reused=True))
+
+    def _in_hand(self, session: Session) -> Session:
+        """Have what is changed in a session saved in the end, if it is a copy."""
+        if self.keeps_copies and session.record.is_live:
+            hold(self, session, passes_on=False)
+        return session
+
+    def _tell_copy(self, session: Session) -> None:
+        """Let the copy in hand know what was written of a session that shares its data."""
+        copy = held_copy(session) if self.keeps_copies else None
+        if copy is not None and copy is not session and copy._data is session._data:
+            copy._record = session._record
 
     async def _move(self, session: Session | str, status: str, reason: str | None, **fields: Any) -> Session:
         view = await self._view(session)
@@ -203,6 +230,7 @@ class Changing:
             await keep_changes(self.ledger, view)
             record = await self.ledger.unexpired(record.id)
         view._record = await self._moves.move(record, status, reason, **fields)
+        self._tell_copy(view)
         return view
 
     async def _changed(self, record: Record, change: Change) -> Record | None:
@@ -223,11 +251,13 @@ class Changing:
 
     def _up_to_date(self, session: Session | str, record: Record) -> Session:
         newer = Session(record, reused=True)
-        if isinstance(session, Session):
-            if self.ledger.packing is None:
-                session._record = record
-            else:
-                bring_up(self.ledger, session, newer)
-        if self.ledger.packing is not None and (copy := held_copy(newer)) is not None and copy is not session:
+        if isinstance(session, str):
+            return self._in_hand(newer)
+        if not self.keeps_copies:
+            session._record = record
+            return session
+        bring_up(self.ledger, session, newer)
+        copy = held_copy(newer)
+        if copy is not None and copy is not session:
             bring_up(self.ledger, copy, newer)
-        return session if isinstance(session, Session) else newer
+        return session

@@ -23,7 +23,6 @@ from hotsession.lifecycle.ledger import Ledger, refusing
 from hotsession.lifecycle.making import Maker
 from hotsession.lifecycle.packing import PackingStorage
 from hotsession.lifecycle.record import Key, Record, checked_key, new_record
-from hotsession.lifecycle.saving import bring_up, keep_changes
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.telling import Telling
 from hotsession.lifecycle.upkeep import Upkeep
@@ -67,11 +66,9 @@ class SessionManager(Changing, Telling):
         types: Iterable[type] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.name = name
         self.storage = storage
         self.clock = clock
         self.reuse: Reuse = True
-        self.keeps_copies = storage.wants_bytes
         ledger = Ledger(name, PackingStorage(storage, JSONCodec()) if storage.wants_bytes else storage, clock)
         Changing.__init__(self, ledger)
         Telling.__init__(self, ledger, Upkeep(ledger, storage, self._jobs))
@@ -203,11 +200,9 @@ class SessionManager(Changing, Telling):
         """
         self._upkeep.begin()
         session = Session(await self.ledger.unexpired(id), reused=True)
-        if self.keeps_copies and session.record.is_live:
-            hold(self, session, passes_on=False)
-        return session
+        return self._in_hand(session)
 
-    # what the middleware and whoever holds copies ask for
+    # what the middleware asks for
 
     def draft(self, data: Any) -> Record:
         """A new anonymous session around `data` that is not stored yet; saving stores it."""
@@ -225,18 +220,6 @@ class SessionManager(Changing, Telling):
         except HookFailed as error:  # its time is over in any case
             logger.exception("%s", error)
             return None
-
-    async def keep_changes(self, session: Session) -> bool:
-        """Save what was changed in a copy, if anything was, together with what others changed meanwhile.
-
-        Returns:
-            Whether it was saved.
-        """
-        return await keep_changes(self.ledger, session)
-
-    def bring_up(self, held: Session, session: Session) -> None:
-        """Let a copy that is in hand catch up with one that was just read."""
-        bring_up(self.ledger, held, session)
 
     # the parts
 

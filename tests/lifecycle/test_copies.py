@@ -211,6 +211,27 @@ async def test_an_update_reaches_the_copy_in_hand(mine: SessionManager, theirs: 
     assert [session.data for session in await theirs.list()] == [{"count": 1, "draft": "hello", "theirs": True}]
 
 
+@pytest.mark.parametrize("end", ["end", "complete", "pause"])
+async def test_what_is_ended_after_a_change_loses_nothing(
+    mine: SessionManager, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By whichever of the views of one copy; and nothing is said to be lost."""
+
+    async def work() -> None:
+        first = await mine.get_or_create("ada")
+        again = await mine.get_or_create("ada")
+        first.data["a"] = 1
+        await getattr(mine, end)(again)
+        by_id = await mine.update(again.id, lambda data: data.update(b=2)) if end == "pause" else again
+        assert by_id.data is first.data
+
+    with caplog.at_level(logging.INFO, logger="hotsession"):
+        await in_a_task(work)
+    expected = {"a": 1, "b": 2} if end == "pause" else {"a": 1}
+    assert [session.data for session in await mine.list()] == [expected]
+    assert "was over before" not in caplog.text
+
+
 async def test_what_cannot_be_stored_is_refused_by_its_path(
     mine: SessionManager, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,7 +256,7 @@ async def test_what_was_changed_in_an_ended_session_is_said_to_be_lost(
     async def work() -> None:
         session = await mine.get_or_create("ada")
         session.data["a"] = 1
-        await theirs.end(session.id)
+        await elsewhere(theirs.end, session.id)
 
     with caplog.at_level(logging.INFO, logger="hotsession"):
         await in_a_task(work)
