@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from hotsession.errors import ConfigurationError
 from hotsession.kept import emptier, flush, keep, names_for, reset, sessions, storage
+from hotsession.lifecycle.codec import SignedPickleCodec
 from hotsession.registry import Transaction, registry
 from hotsession.storages.memory import MemoryStorage
 from hotsession.storages.sqlite import SQLiteStorage
@@ -305,3 +307,27 @@ def test_a_storage_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOTSESSION_STORAGE", "redis://localhost")
     with pytest.raises(ConfigurationError, match="is no address of a storage that there is"):
         sessions("chats")
+
+
+@dataclass
+class Message:
+    """What an app puts into its sessions."""
+
+    text: str
+
+
+async def test_grace_codec_and_types_are_said_as_limits_are(tmp_path: Path) -> None:
+    """In the first call or in a later one; what is left out stays as it was."""
+    kept = storage("jobs", lambda: SQLiteStorage(tmp_path / "jobs.db"))
+    manager = sessions("jobs", storage=kept, grace=60)
+    assert manager.grace == 60
+    assert sessions("jobs", types=[Message]).grace == 60
+    await manager.get_or_create("ada", data={"messages": [Message("hello")]})
+    assert (await manager.get_or_create("ada")).data == {"messages": [Message("hello")]}
+    sessions("jobs", codec=SignedPickleCodec("secret"))
+    assert (await manager.get_or_create("bob", data={"number": 1j})).data == {"number": 1j}
+    with pytest.raises(ConfigurationError, match="types= is for a JSONCodec"):
+        sessions("jobs", types=[Message])
+    with pytest.raises(ConfigurationError, match="grace=-1"):
+        sessions("jobs", grace=-1)
+    await kept.aclose()
