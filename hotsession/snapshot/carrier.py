@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from hashlib import blake2b
 from multiprocessing import util
 from typing import Any
 from weakref import WeakSet
@@ -31,6 +32,7 @@ from hotsession.snapshot.touches import Touches
 from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.values import SLICE, CarriedValues
 
+SAID = b"said/"  # + hash of what was said in the log once and for all
 LOOK_OFTEN, LOOK_SELDOM = 0.25, 2.0  # seconds between two looks of the thread, with and without something to do
 LAST_WORDS = 2.0  # seconds that a process without a running event loop is held back to write what is kept
 PATIENCE = 10.0  # seconds after which the thread looks itself: the event loop is blocked, or over
@@ -51,7 +53,7 @@ class Carrier:
         self._at_end = at_end
         self._turn = Turn()
         self._writing = False  # the thread that has the lock is at it in this very moment
-        self.notices = Notices()
+        self.notices = Notices(self._was_said)
         self.records = CarriedRecords(store, self.notices, self._turn)
         self.values = CarriedValues(store, self.notices, self._turn)
         self._has_values = True  # as far as is known
@@ -81,6 +83,17 @@ class Carrier:
         """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None."""
         self._has_values = True  # it is asked for before a value is built
         return self.values.restore(name)
+
+    def _was_said(self, what: str) -> bool:
+        """Whether a process before this one said it; each place is named once per dev server."""
+        key = SAID + blake2b(what.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        try:
+            if self._store.get(key) is not None:
+                return True
+            self._store.put({key: b""})
+        except SnapshotUnusable:  # said elsewhere; then it is said again
+            logger.debug("what was said can't be noted", exc_info=True)
+        return False
 
     def arrivals(self) -> str:
         """What there is in the snapshot, in words; empty when there is nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.pickling import LeftOut
@@ -13,9 +13,14 @@ logger = logging.getLogger("hotsession")
 
 
 class Notices:
-    """Says things once, and remembers what has to be listed."""
+    """Says things once, and remembers what has to be listed.
 
-    def __init__(self) -> None:
+    Args:
+        is_known: notes what was said, and tells whether a process before this one had said it.
+    """
+
+    def __init__(self, is_known: Callable[[str], bool] = lambda what: False) -> None:
+        self._is_known = is_known
         self._told: set[Hashable] = set()
         self.left: dict[str, str] = {}  # what was left out: its path, and of which type it is
         self.waiting: dict[str, str] = {}  # what is kept as bytes, and why
@@ -38,6 +43,8 @@ class Notices:
         if not self._first(("left out", group, path, each.type)):
             return
         self.left[f"{path} of {group!r}"] = each.type
+        if self._is_known(f"left out {group} {path} {each.type}"):
+            return
         logger.warning(
             "%s: %s is a %s, which no restart can carry over (%s). It alone is left out. Keep such things with "
             'hotsession.keep(name, factory, restart="rebuild"), or leave them out yourself in __getstate__.',

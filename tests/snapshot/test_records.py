@@ -235,6 +235,21 @@ async def test_what_can_not_go_is_left_out_alone(start: Start, caplog: pytest.Lo
     assert (await start().session()).data == {"a": 2, "nested": {"b": 2}}
 
 
+async def test_a_place_that_is_left_out_is_named_once_per_dev_server(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next process, which leaves it out again, says nothing of it; it lists it all the same."""
+    first = start()
+    acknowledge(first, await first.session(lock=threading.Lock()))
+    caplog.clear()
+    second = start()
+    session = await second.session()
+    session.data["lock"] = threading.Lock()
+    acknowledge(second, session)
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+    assert list(second.notices.left.values()) == ["_thread.lock"]
+
+
 async def test_one_session_that_fails_stops_no_other(
     start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
