@@ -169,6 +169,27 @@ async def test_saving_over_a_newer_version_is_a_conflict_that_names_the_keys(
     assert [each.data for each in await theirs.list()] == [{"count": 2, "a": 1}]
 
 
+async def test_two_who_count_from_the_same_number_conflict_though_they_come_to_the_same(
+    mine: SessionManager, theirs: SessionManager
+) -> None:
+    """Else the count of one of them would be lost without a word."""
+    session = await mine.get_or_create("ada", data={"count": 0})
+    await elsewhere(theirs.update, session.id, lambda data: data.update(count=data["count"] + 1))
+    session.data["count"] += 1
+    with pytest.raises(SessionConflict, match="both changed 'count'"):
+        await mine.save(session)
+
+
+async def test_two_views_of_one_copy_are_no_two_writers(mine: SessionManager) -> None:
+    """What is saved through one of them and then through the other is one and the same."""
+    first, second = [await mine.get_or_create("ada") for _ in range(2)]
+    for count, view in enumerate((first, second, first), start=1):
+        view.data["count"] = count
+        await mine.save(view)
+        await mine.save(first)
+    assert [each.data for each in await mine.list()] == [{"count": 3}]
+
+
 async def test_saving_after_a_write_of_no_data_is_no_conflict(mine: SessionManager, theirs: SessionManager) -> None:
     """Somebody else paused it meanwhile: the data is saved, and it stays paused."""
     session = await mine.get_or_create("ada")

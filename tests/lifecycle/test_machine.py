@@ -141,6 +141,17 @@ class Life(RuleBasedStateMachine):
         if record is not None and record.is_live:
             assert self.do(self.storage.replace(record._replace(version=record.version + 1, worker=DEAD)))
 
+    @rule(side=sides, key=keys)
+    def die_and_come_back(self, side: int, key: Any) -> None:
+        """As a job whose process was killed; by then another may have its key."""
+        record = self.do(self.storage.find("chats", key))
+        if record is None:
+            return
+        self.do(self.storage.replace(record._replace(version=record.version + 1, worker=DEAD)))
+        self.do(self.managers[side]._upkeep.once())
+        self.get_or_create(1 - side, key, fresh=False)
+        self.do(self.managers[side].resume(record.id))
+
     @rule(pick=st.integers(0, 50), side=sides)
     def run_again(self, pick: int, side: int) -> None:
         wanted = self.known(pick)

@@ -21,7 +21,13 @@ def test_changes_of_different_keys_are_both_there() -> None:
 
 def test_of_what_both_changed_the_stored_stays() -> None:
     """And it is told; what both changed alike is no conflict."""
-    assert merged({"a": 1}, {"a": 2, "b": 5}, {"a": 3, "b": 5}) == ({"a": 3, "b": 5}, ("a",))
+    assert merged({"a": 1}, {"a": 2, "b": "x"}, {"a": 3, "b": "x"}) == ({"a": 3, "b": "x"}, ("a",))
+
+
+def test_two_who_count_or_append_alike_are_told_that_one_is_lost() -> None:
+    """What both come to is the same, and half of what it should be."""
+    theirs = {"count": 1, "said": ["hi"], "ready": True}
+    assert merged({"count": 0}, {**theirs}, theirs) == (theirs, ("count", "said"))
 
 
 @given(base=datas, mine=datas, theirs=datas)
