@@ -41,7 +41,7 @@ async def render(job: hotsession.Session) -> dict[str, Any]:
     """Render the picture of a job, going on where an earlier attempt was killed; what it returns is its result."""
     rendering = Rendering(DIRECTORY / job.id, job.data["prompt"])
     done = await asyncio.to_thread(rendering.sketch)
-    job.data["resumed_at"] = done
+    job.data["resumed_at"] = round(100 * done / STRIPS)
     for number in range(done, STRIPS):
         job.data["progress"] = round(100 * number / STRIPS)
         try:

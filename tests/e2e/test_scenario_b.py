@@ -121,11 +121,25 @@ def test_the_second_attempt_goes_on_where_the_first_was_killed(project: Path) ->
         killed = submit(server, "same words")
         wait_until(lambda: job(server, killed)["data"]["progress"] > 15, what="some progress")
     with service.run() as server:
-        assert wait_for(server, killed, status="completed")["data"]["resumed_at"] >= 5
+        assert wait_for(server, killed, status="completed")["data"]["resumed_at"] >= 15
         whole = submit(server, "same words")
         wait_for(server, whole, status="completed", attempt=1)
         pictures = [server.get(f"/api/jobs/{job_id}/picture").content for job_id in (killed, whole)]
         assert pictures[0] == pictures[1]
+
+
+def test_a_job_that_was_submitted_and_never_begun_is_begun(project: Path) -> None:
+    """Killed between the job and its work, the server begins the work when it starts, as a first attempt."""
+    service = Service(project)
+    with service.run_until_killed() as server:
+        job_id = submit(server, "just submitted")
+        wait_until(lambda: (service.data / job_id / "picture.part").exists(), what="work on it")
+    leave_none(service.data / job_id)
+    state = service.state(job_id)
+    state["hotsession"] |= {"version": 1, "worker": None}
+    (service.data / job_id / "session_state.json").write_text(json.dumps({**state, "progress": 0}))
+    with service.run() as server:
+        assert wait_for(server, job_id, status="completed")["attempt"] == 1
 
 
 def test_every_state_is_on_disk_before_it_is_announced(project: Path) -> None:

@@ -53,7 +53,7 @@ function notes(job) {
     job.status === "failed" && (job.result || job.reason),
     job.status === "ended" && job.reason,
     ago(job.created_at, sessions.now),
-    job.attempt > 1 && `attempt ${job.attempt}, from ${Math.round((100 * (job.data.resumed_at ?? 0)) / 32)} % on`,
+    job.attempt > 1 && `attempt ${job.attempt}, from ${job.data.resumed_at ?? 0} % on`,
     job.recovered_from_disk && "recovered from disk",
   ].filter(Boolean);
 }
