@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from hotsession.errors import ConfigurationError, HookFailed
+from hotsession.errors import ConfigurationError, HookFailed, InvalidTransition, SessionNotFound
 from hotsession.lifecycle import wording
 from hotsession.lifecycle.beginning import DataSource, first_data
 from hotsession.lifecycle.changing import Changing
@@ -180,12 +180,13 @@ class SessionManager(Changing, Telling):
         if key is None:
             return await self._own_or_anonymous(force_new, data)
         fresh = force_new or not (self.reuse(key) if callable(self.reuse) else self.reuse)
-        record, made = None if fresh else await self.ledger.find(key), False
-        if record is None:
-            record, made = await self._maker.session_of(key, fresh, data)
-        if record.status == "paused":
-            record = await self._moves.move(record, "active")
-        return self._given(record, reused=not made)
+        while True:
+            record, made = None if fresh else await self.ledger.find(key), False
+            if record is None:
+                record, made = await self._maker.session_of(key, fresh, data)
+            resumed = await self._resumed(record)
+            if resumed is not None:
+                return self._given(resumed, reused=not made)
 
     def waiting(self, key: Key) -> int:
         """How many callers wait for the session of `key` that is just being made."""
@@ -222,6 +223,15 @@ class SessionManager(Changing, Telling):
             return None
 
     # the parts
+
+    async def _resumed(self, record: Record) -> Record | None:
+        """A record that was found by its key, resumed if it is paused; None if it was over before it could be."""
+        if record.status != "paused":
+            return record
+        try:
+            return await self._moves.move(record, "active")
+        except (InvalidTransition, SessionNotFound):  # somebody ended it since it was found
+            return None
 
     async def _by_id(self, id: str, key: Key | None) -> Record:
         ledger = self.ledger

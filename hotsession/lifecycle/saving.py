@@ -9,7 +9,7 @@ from hotsession.lifecycle import wording
 from hotsession.lifecycle.ledger import Ledger
 from hotsession.lifecycle.merging import changed_keys, merged, put_into
 from hotsession.lifecycle.packing import Packed
-from hotsession.lifecycle.record import Deferred
+from hotsession.lifecycle.record import Deferred, Record
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.token import Token
 
@@ -23,9 +23,10 @@ def changes_in(ledger: Ledger, session: Session) -> Packed | None:
         DataNotStorable: something in it can't be stored.
     """
     payload = session.record.payload
-    if ledger.packing is None or isinstance(session._data, Deferred):
+    data = None if ledger.packing is None else session.looked_at()
+    if ledger.packing is None or data is None:
         return None
-    packed = ledger.packing.pack(session._data)
+    packed = ledger.packing.pack(data)
     return None if isinstance(payload, Packed) and payload.content == packed.content else packed
 
 
@@ -97,3 +98,14 @@ def bring_up(ledger: Ledger, held: Session, newer: Session) -> None:
             return
         put_into(held.data, both if changed_keys(base, held.data) else theirs)
     held._record = stored
+
+
+def follow(ledger: Ledger, session: Session, record: Record) -> None:
+    """Let a session know what was written of it with the data that is stored, which may be newer than its own.
+
+    A copy with the new version and its old data would pass for one that was changed, and put the old data back.
+    """
+    if ledger.packing is None or not session.version:
+        session._record = record
+    else:
+        bring_up(ledger, session, Session(record, reused=True))

@@ -18,6 +18,23 @@ class Done:
         yield
 
 
+class SameData(Deferred):
+    """The data of another view of the same copy, which is not read before somebody looks at it.
+
+    Args:
+        other: that view.
+    """
+
+    __slots__ = ("other",)
+
+    def __init__(self, other: Session) -> None:
+        self.other = other
+
+    def load(self) -> Any:
+        """The data of the other."""
+        return self.other.data
+
+
 class Session:
     """One session, as one caller got it. In memory storage all callers share `data`, the live object.
 
@@ -55,7 +72,13 @@ class Session:
 
     def share(self, other: Session) -> None:
         """See the data, and what is known of the record, as `other` does: it is the same copy."""
-        self._data, self._record = other.data, other.record
+        self._data, self._record = SameData(other), other.record
+
+    def looked_at(self) -> Any:
+        """The data if anybody has looked at it; None if it was never read from what is stored."""
+        if type(self._data) is SameData and (data := self._data.other.looked_at()) is not None:
+            self._data = data
+        return None if isinstance(self._data, Deferred) else self._data
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-from hotsession.errors import ConfigurationError, DataNotStorable, SessionConflict, SessionError
+from hotsession.errors import ConfigurationError, DataNotReadable, DataNotStorable, SessionConflict, SessionError
 from hotsession.lifecycle.codec import SignedPickleCodec
 from hotsession.lifecycle.current import current, current_session
 from hotsession.lifecycle.jobs import JobVisit
@@ -251,6 +251,21 @@ async def test_what_is_ended_after_a_change_loses_nothing(
     expected = {"a": 1, "b": 2} if end == "pause" else {"a": 1}
     assert [session.data for session in await mine.list()] == [expected]
     assert "was over before" not in caplog.text
+
+
+async def test_what_cannot_be_read_can_be_ended(storage: ByteStorage, mine: SessionManager) -> None:
+    """By who has looked for it before, too."""
+    pickles = SessionManager("chats", storage=storage, codec=SignedPickleCodec("secret"))
+    made = await pickles.get_or_create("ada", data={"number": 1j})
+
+    async def work() -> None:
+        session = await mine.get(made.id)
+        with pytest.raises(DataNotReadable, match="signed pickle"):
+            assert session.data
+        await mine.end(made.id)
+
+    await in_a_task(work)
+    assert [session.status for session in await mine.list()] == ["ended"]
 
 
 async def test_what_cannot_be_stored_is_refused_by_its_path(

@@ -188,3 +188,13 @@ async def test_who_reuses_first_keeps_a_session_from_expiring(
 
     storage.before["replace"] = save_in_time
     assert (await mine.get_or_create("ada")).id == session.id
+
+
+async def test_a_paused_session_that_is_replaced_before_it_is_resumed_gives_way(
+    storage: Racing, mine: SessionManager, theirs: SessionManager
+) -> None:
+    """Who asked for the key gets the session that it has now."""
+    await mine.pause(await mine.get_or_create("ada"))
+    storage.before["replace"] = lambda: theirs.get_or_create("ada", force_new=True, data={"theirs": True})
+    assert (await mine.get_or_create("ada")).data == {"theirs": True}
+    assert len(storage) == 1
