@@ -10,7 +10,7 @@ import hotsession
 
 DATABASE = Path(os.environ.get("PREVIEW_DB") or Path(__file__).parent / ".data" / "preview.db").absolute()
 IDLE_TIMEOUT = float(os.environ.get("PREVIEW_IDLE") or 30 * 60)  # seconds
-GRACE = float(os.environ.get("PREVIEW_GRACE") or 24 * 60 * 60)  # seconds for which those that are over are still told of
+GRACE = float(os.environ.get("PREVIEW_GRACE") or 24 * 60 * 60)  # seconds; so long one that is over is still told of
 BUILD_SECONDS = 0.4  # what it takes to build a container
 
 DATABASE.parent.mkdir(parents=True, exist_ok=True)
