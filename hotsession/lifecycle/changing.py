@@ -15,7 +15,7 @@ from hotsession.lifecycle.merging import apply_changes
 from hotsession.lifecycle.moving import Moves
 from hotsession.lifecycle.packing import Packed
 from hotsession.lifecycle.record import Record
-from hotsession.lifecycle.saving import bring_up, keep_changes
+from hotsession.lifecycle.saving import bring_up, follow, keep_changes
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.turns import Turns
 
@@ -71,7 +71,11 @@ class Changing:
                 nothing of theirs can get lost, and there is no conflict.
             DataNotStorable: something in it can't be stored.
         """
-        session._record = await self.ledger.save(session.record, session.data)
+        data = session.data
+        copy = self._other_view(session)
+        if copy is not None and copy.version > session.version:  # written through another view of the same data
+            session._record = copy.record
+        session._record = await self.ledger.save(session.record, data)
         self._tell_copy(session)
 
     async def update(self, session: Session | str, change: Change) -> Session:
@@ -219,9 +223,14 @@ class Changing:
 
     def _tell_copy(self, session: Session) -> None:
         """Let the copy in hand know what was written of a session that shares its data."""
-        copy = held_copy(session) if self.keeps_copies else None
-        if copy is not None and copy is not session and copy._data is session._data:
+        copy = self._other_view(session)
+        if copy is not None:
             copy._record = session._record
+
+    def _other_view(self, session: Session) -> Session | None:
+        """The copy in hand that shares its data with a session, if that is another one."""
+        copy = held_copy(session) if self.keeps_copies else None
+        return copy if copy is not None and copy is not session and copy._data is session._data else None
 
     async def _move(self, session: Session | str, status: str, reason: str | None, **fields: Any) -> Session:
         view = await self._view(session)
@@ -229,7 +238,7 @@ class Changing:
         if record.version:
             await keep_changes(self.ledger, view)
             record = await self.ledger.unexpired(record.id)
-        view._record = await self._moves.move(record, status, reason, **fields)
+        follow(self.ledger, view, await self._moves.move(record, status, reason, **fields))
         self._tell_copy(view)
         return view
 

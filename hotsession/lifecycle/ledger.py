@@ -177,10 +177,12 @@ def refusing(error: E) -> E:
 
 
 def _differ(before: Record, stored: Record, payload: Any) -> bool:
-    """Whether somebody else stored data that is neither what this write builds on nor what it writes."""
+    """Whether somebody else stored other data than this write builds on.
+
+    Also if it is what this write makes of it: two who count from 0 to 1 lose a count.
+    """
     if isinstance(payload, Packed) and isinstance(stored.payload, Packed):
-        built_on = before.payload.content if isinstance(before.payload, Packed) else None
-        return stored.payload.content not in (built_on, payload.content)
+        return not isinstance(before.payload, Packed) or stored.payload.content != before.payload.content
     return stored.payload is not payload
 
 

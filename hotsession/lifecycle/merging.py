@@ -7,6 +7,7 @@ from typing import Any
 Data = dict[str, Any]
 
 _ABSENT = object()
+ADDED_TO = (int, float, list)  # the types of what people count with and append to
 
 
 def changed_keys(base: Data, now: Data) -> set[str]:
@@ -17,6 +18,8 @@ def changed_keys(base: Data, now: Data) -> set[str]:
 def merged(base: Data, mine: Data, theirs: Data) -> tuple[Data, tuple[str, ...]]:
     """Both changes in one, and the keys that both changed otherwise: of these `theirs`, which is stored, stays.
 
+    Numbers and lists that both changed alike are told, too: who counts or appends may well come to the same twice.
+
     Args:
         base: what both began with.
         mine: what I made of it.
@@ -26,10 +29,9 @@ def merged(base: Data, mine: Data, theirs: Data) -> tuple[Data, tuple[str, ...]]
     conflicts = []
     for key in sorted(changed_keys(base, mine)):
         wanted, stored = mine.get(key, _ABSENT), theirs.get(key, _ABSENT)
-        if _same(wanted, stored):
-            continue
         if not _same(stored, base.get(key, _ABSENT)):
-            conflicts.append(key)
+            if type(stored) in ADDED_TO or not _same(wanted, stored):
+                conflicts.append(key)
         elif wanted is _ABSENT:
             both.pop(key, None)
         else:
