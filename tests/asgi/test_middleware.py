@@ -13,11 +13,11 @@ import pytest
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotsession.lifecycle.data import SessionData
 from hotsession.asgi.middleware import BROWSERS, HotSessionMiddleware
 from hotsession.errors import ConfigurationError, SessionError
 from hotsession.kept import reset, sessions, storage
 from hotsession.lifecycle.current import current_session
+from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.token import hash_token
 from hotsession.registry import registry

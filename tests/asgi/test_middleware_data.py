@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.current import Visit, current
+from hotsession.lifecycle.data import SessionData
 
 
 class FakeVisit:
