@@ -336,16 +336,13 @@ def test_an_import_that_hangs_does_not_hold_up_the_end(project: Path) -> None:
 
 def test_the_graceful_timeout_counts_for_an_interrupt(project: Path) -> None:
     """--timeout-graceful-shutdown bounds the wait for requests at Ctrl+C, as under uvicorn."""
-    with (
-        Server(hotsession_run("main:app", "--timeout-graceful-shutdown", "1"), project) as server,
-        ThreadPoolExecutor() as pool,
-    ):
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=60", trust_env=False, timeout=90)
-        wait_until(lambda: pid_of(server))
+    command = hotsession_run("main:app", "--timeout-graceful-shutdown", "1")
+    with Server(command, project) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(b"GET /slow?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: pid_of(server))  # it came later, so the slow one is under way when it is answered
         server.interrupt()
         server.wait_for_line("timeout graceful shutdown exceeded")
         assert server.process.wait(10) == 0
-        slow.exception()
 
 
 # sockets and surroundings
