@@ -28,7 +28,7 @@ from hotsession.lifecycle.ledger import refusing
 from hotsession.lifecycle.limits import expiry
 from hotsession.lifecycle.moving import Moves
 from hotsession.lifecycle.record import Record, moved
-from hotsession.lifecycle.saving import keep_changes
+from hotsession.lifecycle.saving import follow, keep_changes
 from hotsession.lifecycle.session import Session
 from hotsession.lifecycle.worker import is_gone, this_worker
 from hotsession.loops import Waiter
@@ -130,7 +130,7 @@ class Jobs:
         record = session.record
         if record.version:
             await keep_changes(self._ledger, session)
-        session._record = await self._enter(session.record)
+        follow(self._ledger, session, await self._enter(session.record))
         job = Job(session)
         _at_work[session.id] = this_worker()
         _start(job, partial(self._do, job, work))

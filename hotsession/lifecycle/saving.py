@@ -49,11 +49,13 @@ async def keep_changes(ledger: Ledger, session: Session, token: Token | None = N
     """
     packed = changes_in(ledger, session)
     while packed is not None or token is not None:
+        record = session.record
         try:
-            session._record = await ledger.save(session.record, packed or session.record.payload, token)
+            session._record = await ledger.save(record, packed or record.payload, token)
         except SessionConflict:
             try:
-                await _merge(ledger, session)
+                if session.record is record:  # else another task has just saved this very copy
+                    await _merge(ledger, session)
             except (SessionNotFound, InvalidTransition) as error:
                 return _too_late(session, error)
             packed = changes_in(ledger, session)
@@ -107,5 +109,8 @@ def follow(ledger: Ledger, session: Session, record: Record) -> None:
     """
     if ledger.packing is None or not session.version:
         session._record = record
-    else:
-        bring_up(ledger, session, Session(record, reused=True))
+        return
+    payload = session.record.payload
+    if isinstance(payload, Packed) and payload.content != record.payload.content:
+        _ = session.data  # what it shares with another view is brought up in its place, for both
+    bring_up(ledger, session, Session(record, reused=True))
