@@ -17,6 +17,7 @@ from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import LIVE, NEXT, Record
 from hotsession.lifecycle.session import Session
 from hotsession.storages.memory import MemoryStorage
+from tests.effort import times
 from tests.lifecycle.byte_storage import ByteStorage
 from tests.lifecycle.clock import Clock
 
@@ -217,7 +218,11 @@ class LifeInBytes(Life):
 
 
 SETTINGS = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=times(15, 40),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
 TestLifeInMemory = LifeInMemory.TestCase
 TestLifeInMemory.settings = SETTINGS

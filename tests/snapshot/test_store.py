@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hotsession.lifecycle.record import NEXT, Record
 from hotsession.snapshot import listing
 from hotsession.snapshot.errors import SnapshotFull, SnapshotUnusable
 from hotsession.snapshot.store import Store, open_store
+from tests.effort import times
 from tests.snapshot.stores import line, mounted, process, record
 
 
@@ -126,7 +127,6 @@ STEPS = st.lists(FEW | st.sampled_from("abcdef") | st.sampled_from([5.0, 12.0]),
 def test_the_indexes_say_what_the_records_say(store: Store) -> None:
     """After any writes, deletions and searches for expired ones, every list and count is what a plain dict says."""
 
-    @settings(max_examples=200, deadline=None)
     @given(STEPS)
     def agree(steps: list[Record | str | float]) -> None:
         store.clear()
@@ -374,6 +374,7 @@ def test_the_map_grows_when_it_is_full(directory: Path) -> None:
     store.close()
 
 
+@pytest.mark.e2e
 def test_a_map_that_another_process_made_grow_is_followed(directory: Path) -> None:
     """What a process with more address space wrote beyond ours is read all the same."""
     store = open_store(directory, map_size=1 << 20)
@@ -413,6 +414,7 @@ def test_each_opening_has_a_higher_number(directory: Path) -> None:
     store.close()
 
 
+@pytest.mark.e2e
 def test_how_the_last_worker_ended_is_known(directory: Path) -> None:
     """None before the first and while it runs, tidy after a close or an announced end, abrupt after kill -9."""
     with process(
@@ -455,6 +457,7 @@ def test_a_later_worker_is_not_overwritten(directory: Path) -> None:
     store.close()
 
 
+@pytest.mark.e2e
 def test_two_processes_open_and_write_at_once(directory: Path) -> None:
     """Processes that open the same new snapshot at once get different numbers, and all their writes stay."""
     code = """
@@ -472,6 +475,7 @@ store.close()
     store.close()
 
 
+@pytest.mark.e2e
 def test_everything_acknowledged_survives_kill_9(directory: Path) -> None:
     """Killed at any moment in a loop of writes, a process leaves all that was acknowledged; its successor goes on."""
     code = """
@@ -483,7 +487,7 @@ while True:
     store.put({b"counter": b"%d" % i})
     say(i)
 """
-    for killed_after in range(1, 200, 13):
+    for killed_after in range(1, 200, times(50, 13)):
         with process(code, directory) as p:
             for _ in range(killed_after):
                 acknowledged = int(line(p))
@@ -523,6 +527,7 @@ def test_a_forked_child_can_not_use_its_parents_snapshot(store: Store) -> None:
     assert store.write(record(), b"after")
 
 
+@pytest.mark.e2e
 def test_a_forked_child_ends_while_its_parent_writes(directory: Path) -> None:
     """The end of a child that was forked amid another thread's transaction waits for nothing, and spoils nothing."""
     code = """
@@ -583,6 +588,7 @@ def test_a_full_tmpfs_stops_writes_only(tmp_path: Path) -> None:
         store.close()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("room", [0, 4096, 16384, 20480, 24576])
 def test_a_snapshot_in_a_full_tmpfs_is_refused_without_a_bus_error(tmp_path: Path, room: int) -> None:
     """Where there is no room at all the opening says so; the lock file is not touched blindly."""

@@ -15,6 +15,7 @@ import pytest
 from hotsession.lifecycle.record import Record, moved
 from hotsession.storages.file import FileStorage
 from hotsession.storages.recovery import Artefacts
+from tests.effort import times
 from tests.storages.filed import Stopped, Stopping, quiet, start_python
 from tests.storages.stored import record
 
@@ -123,11 +124,12 @@ anyio.run(work)
 """
 
 
+@pytest.mark.e2e
 async def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """Processes that write as fast as they can are killed at random; what was told of is there, or a later value."""
     chance = random.Random(4)
     told: dict[str, int] = {}
-    for _ in range(8):
+    for _ in range(times(3, 8)):
         process = start_python(WRITER, tmp_path)
         assert process.stdout is not None
         lines = [await anyio.to_thread.run_sync(process.stdout.readline) for _ in range(chance.randrange(1, 60))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hotsession.lifecycle.record import NEXT, Record, moved
@@ -85,7 +85,6 @@ def records(numbered: list[tuple[int, Record]]) -> list[Record]:
     return [each for _, each in numbered]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=25), times)
 def test_it_does_what_memory_does(taken_steps: list[tuple[Any, ...]], now: float) -> None:
     """Any sequence of steps comes to the same in both, and the database agrees with its own counts and rules."""
