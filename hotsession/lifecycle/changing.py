@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from hotsession.errors import SessionConflict
 from hotsession.lifecycle import wording
 from hotsession.lifecycle.held import held_copy, hold
 from hotsession.lifecycle.hooks import Hook
@@ -75,7 +76,14 @@ class Changing:
         copy = self._other_view(session)
         if copy is not None and copy.version > session.version:  # written through another view of the same data
             session._record = copy.record
-        session._record = await self.ledger.save(session.record, data)
+        while True:
+            record = session.record
+            try:
+                session._record = await self.ledger.save(record, data)
+                break
+            except SessionConflict:
+                if session.record is record:
+                    raise  # else another task has just saved this very copy, which is no other writer
         self._tell_copy(session)
 
     async def update(self, session: Session | str, change: Change) -> Session:

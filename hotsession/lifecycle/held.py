@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
@@ -42,10 +43,11 @@ class Keeper(Protocol):
 class Held:
     """The sessions in hand, by manager and id."""
 
-    __slots__ = ("passed_on", "sessions")
+    __slots__ = ("others", "passed_on", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[tuple[str, str], tuple[Keeper, Session]] = {}
+        self.others: dict[int, tuple[Keeper, Session]] = {}  # further copies of these that were given by somebody
         self.passed_on: dict[str, dict[str, Session]] = {}  # those asked for by key, by manager and id
 
     def __repr__(self) -> str:
@@ -68,6 +70,14 @@ class Held:
             keeper.bring_up(before, session)
             session.share(before)
 
+    def note(self, keeper: Keeper, session: Session) -> None:
+        """Take a copy in hand that somebody got elsewhere, and don't bring it up to date: maybe he still changes it."""
+        copy = self.copy_of(session)
+        if copy is None:
+            self.sessions[keeper.name, session.id] = keeper, session
+        elif not session.shares_with(copy):
+            self.others[id(session)] = keeper, session
+
     def copy_of(self, session: Session) -> Session | None:
         """The one in hand that has the data of a session."""
         return self.sessions.get((session.manager, session.id), (None, None))[1]
@@ -82,12 +92,12 @@ class Held:
         Raises:
             StorageError: it can't be stored.
         """
-        for keeper, session in tuple(self.sessions.values()):
+        for keeper, session in (*self.sessions.values(), *self.others.values()):
             await keeper.keep_changes(session)
 
     async def finish(self) -> None:
         """Save what was changed in copies, where nobody is left to be told of what goes wrong: it is logged."""
-        for keeper, session in tuple(self.sessions.values()):
+        for keeper, session in (*self.sessions.values(), *self.others.values()):
             try:
                 await keeper.keep_changes(session)
             except HotsessionError as error:
@@ -108,6 +118,23 @@ def hold(keeper: Keeper, session: Session, *, passes_on: bool) -> None:
         task = current_task()
         if task is not None:
             _held_by(task).take(keeper, session, passes_on=passes_on)
+    if keeper.keeps_copies:
+        session._noted = partial(_note_use, keeper)
+
+
+def _note_use(keeper: Keeper, session: Session) -> None:
+    """Have who uses a copy that another got, and gave him, save at his end what he changed in it."""
+    task, visit = current_task(), current.get()
+    if task is None or task in _saving:
+        return
+    if visit is None or visit.is_over:
+        _held_by(task).note(keeper, session)
+    elif visit.session is not session:
+        if visit.held is None:
+            visit.held = Held()
+        visit.held.note(keeper, session)
+        visit.hold_copies()
+        _at_end(visit)
 
 
 def session_in_hand(manager: str) -> Session | None:

@@ -43,11 +43,12 @@ class Session:
         reused: whether it was there before this call.
     """
 
-    __slots__ = ("_data", "_record", "_renew", "reused")
+    __slots__ = ("_data", "_noted", "_record", "_renew", "reused")
 
     def __init__(self, record: Record, *, reused: bool) -> None:
         self._record = record
         self._renew: Callable[[], None] | None = None  # set by the visit of the browser whose session it is
+        self._noted: Callable[[Session], None] | None = None  # told of a copy that somebody has in hand when it is used
         self._data: Any = record.payload
         self.reused = reused
 
@@ -62,17 +63,27 @@ class Session:
     @property
     def data(self) -> Any:
         """What is in it. Of a session in a listing it is read when it is first asked for."""
+        if self._noted is not None:
+            self._noted(self)
         if isinstance(self._data, Deferred):
             self._data = self._data.load()
         return self._data
 
     @data.setter
     def data(self, data: Any) -> None:
+        if self._noted is not None:
+            self._noted(self)
         self._data = data
 
     def share(self, other: Session) -> None:
         """See the data, and what is known of the record, as `other` does: it is the same copy."""
         self._data, self._record = SameData(other), other.record
+
+    def shares_with(self, other: Session) -> bool:
+        """Whether it is the same copy as another, or another view of that."""
+        if self is other or self._data is other._data:
+            return True
+        return type(self._data) is SameData and self._data.other.shares_with(other)
 
     def looked_at(self) -> Any:
         """The data if anybody has looked at it; None if it was never read from what is stored."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from hotsession.lifecycle.jobs import JobVisit
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.session import Session
 from hotsession.storages.memory import MemoryStorage
+from hotsession.storages.sqlite import SQLiteStorage
 from tests.lifecycle.byte_storage import ByteStorage
 from tests.lifecycle.clock import Clock
 
@@ -380,3 +382,50 @@ async def test_a_task_that_outlives_its_request_saves_at_its_own_end() -> None:
     for _ in range(20):
         await anyio.lowlevel.checkpoint()
     assert [session.data for session in await manager.list()] == [{"later": True}]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("has_visit", [True, False])
+async def test_a_task_that_was_given_a_session_saves_at_its_own_end(*, has_visit: bool, asks: bool) -> None:
+    """Who gave it the session has ended before it changes something, and it may have asked for another copy."""
+    manager = SessionManager("chats", storage=ByteStorage())
+    visit = JobVisit(Session(manager.draft({}), reused=False))
+    over = anyio.Event()
+
+    async def later(session: Session) -> None:
+        await over.wait()
+        if asks:
+            await manager.get_or_create("ada")
+        session.data["later"] = True
+
+    async def handler() -> None:
+        tasks.start_soon(later, await manager.get_or_create("ada"))
+
+    async with anyio.create_task_group() as tasks:
+        reset = current.set(visit if has_visit else None)
+        async with anyio.create_task_group() as handlers:
+            handlers.start_soon(handler)
+        current.reset(reset)
+        visit.is_over = True
+        over.set()
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    assert [session.data for session in await manager.list()] == [{"later": True}]
+
+
+async def test_a_copy_that_two_tasks_save_at_once_is_no_conflict_with_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of either is lost, and nobody is told of another writer."""
+    mine = SessionManager("chats", storage=SQLiteStorage(tmp_path / "chats.db"))
+    session = await mine.get_or_create("ada")
+
+    async def note(name: str) -> None:
+        session.data[name] = True
+        await mine.save(session)
+
+    async with anyio.create_task_group() as tasks:
+        for name in "abcd":
+            tasks.start_soon(note, name)
+    assert [each.data for each in await mine.list()] == [dict.fromkeys("abcd", True)]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
