@@ -11,6 +11,7 @@ from hotsession.lifecycle.flight import Flights
 from hotsession.lifecycle.leasing import FIRST_LOOK, LONGEST_WAIT, Lease
 from hotsession.lifecycle.moving import Moves
 from hotsession.lifecycle.record import Key, Record, new_record
+from hotsession.lifecycle.saving import keep_changes
 from hotsession.lifecycle.session import Session
 
 
@@ -122,7 +123,9 @@ class Maker:
             async with self._moves.turn(holder.id):
                 stored = await self._ledger.storage.get(holder.id)
                 if stored is not None and stored.is_live:
-                    await on_end.call(Session(stored, reused=True))
+                    old = Session(stored, reused=True)
+                    await on_end.call(old)
+                    await keep_changes(self._ledger, old)
                 other = await self._ledger.add(record, replacing=holder.id)
         if other is None:
             self._moves.note_replaced(holder, record.created_at)

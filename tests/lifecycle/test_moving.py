@@ -306,3 +306,16 @@ async def test_changes_made_at_once_are_all_made(jobs: SessionManager, others: S
             for _ in range(20):
                 tasks.start_soon(manager.update, session.id, count)
     assert (await jobs.get(session.id)).data == {"count": 20 * len(managers)}
+
+
+async def test_what_a_hook_changes_in_a_session_that_is_replaced_is_kept(jobs: SessionManager) -> None:
+    """As in one that is ended: who starts fresh lets the old one note how it ended."""
+
+    @jobs.on_end
+    def note(session: Session) -> None:
+        session.data["note"] = "let go"
+
+    old = await jobs.get_or_create("ada")
+    await jobs.get_or_create("ada", force_new=True)
+    found = await jobs.get(old.id)
+    assert (found.status, found.reason, found.data) == ("ended", "replaced", {"note": "let go"})
