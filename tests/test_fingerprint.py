@@ -139,6 +139,7 @@ def test_a_callable_object_has_none() -> None:
     assert fingerprint(functools.partial(Factory())) is None
 
 
+@pytest.mark.e2e
 def test_every_process_finds_the_same() -> None:
     """The order of sets, which differs between processes, does not count."""
     code = (

@@ -64,6 +64,7 @@ def test_numbers_that_no_process_has(source: str, pid: int) -> None:
     assert process_started(pid) is None
 
 
+@pytest.mark.e2e
 def test_the_processes_above(source: str) -> None:
     """They are told nearest first, with their commands and since when they run."""
     code = "from hotsession.processes import ancestors; print(*[each.pid for each in ancestors()])"

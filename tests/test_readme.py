@@ -59,6 +59,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+@pytest.mark.e2e
 def test_the_options_named_exist() -> None:
     """Every long option that the README names is one of `hotsession run`."""
     named = set(re.findall(r"`(--[a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))

@@ -190,6 +190,7 @@ def test_the_reloader_itself(surroundings: Surroundings) -> None:
 ASKING = "from hotsession.reloaders import dev_server; print(dev_server())"
 
 
+@pytest.mark.e2e
 def test_real_parents(tmp_path: Path) -> None:
     """A process that a reloader started finds it above itself; a shell may be between for those that run commands."""
     starting = (
@@ -212,6 +213,7 @@ def test_real_parents(tmp_path: Path) -> None:
         assert told == expected.format(pid), done.stderr
 
 
+@pytest.mark.e2e
 def test_a_parent_that_forks(tmp_path: Path) -> None:
     """As gunicorn does: the worker has the same command as its parent; what the worker starts is no worker."""
     (tmp_path / "gunicorn").write_text(

@@ -222,6 +222,7 @@ def test_no_signal_at_all() -> None:
     assert done.stdout == "done\nours\n"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_worker_of_multiprocessing(method: str, tmp_path: Path) -> None:
     """It calls what it asked for itself when it returns, and what its parent asked for never."""

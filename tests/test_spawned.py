@@ -59,6 +59,7 @@ def told(directory: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
@@ -72,6 +73,7 @@ def test_a_spawned_process(tmp_path: Path, what: str, expected: Spawned) -> None
     assert told(tmp_path, "spawn", what) == ["__main__ None", f"__mp_main__ {expected}", f"task {expected}"]
 
 
+@pytest.mark.e2e
 def test_a_forked_process(tmp_path: Path) -> None:
     """It imports nothing again, and knows what it is for."""
     assert told(tmp_path, "fork", "reloading") == ["__main__ None", f"task {Spawned('uvicorn', reloads=True)}"]

@@ -307,6 +307,7 @@ async def test_urls_are_found_by_name(jobs: SessionManager) -> None:
     assert app.url_path_for("get_session", id="x") == "/s/x"
 
 
+@pytest.mark.e2e
 def test_starlette_apps_import_no_fastapi() -> None:
     """And who imports it too late for the routes is told so."""
     code = """if True:

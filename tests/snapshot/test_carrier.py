@@ -348,6 +348,7 @@ else:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("kind", ["plain", "worker"])
 def test_a_process_that_ends_by_itself_leaves_it_tidy(start: Start, tmp_path: Path, kind: str) -> None:
     """With what changed last, be it the main process or one that `multiprocessing` started."""
@@ -409,6 +410,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.e2e
 async def test_a_killed_process_loses_nothing_acknowledged(start: Start, tmp_path: Path) -> None:
     """At whatever moment it is killed."""
     with process(WORKER, tmp_path / "snapshot") as worker:

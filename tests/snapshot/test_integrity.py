@@ -171,6 +171,7 @@ def test_noise_in_the_lock_file_does_no_harm(directory: Path, data: Path) -> Non
     assert data.exists()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("seed", range(12))
 def test_noise_in_a_part_never_takes_the_app_down(directory: Path, abrupt: Path, seed: int) -> None:
     """Wherever a lasting file was overwritten while nobody had it open, the next dev server serves, crashes never."""
@@ -184,6 +185,7 @@ def test_noise_in_a_part_never_takes_the_app_down(directory: Path, abrupt: Path,
     assert output.endswith("served\n")
 
 
+@pytest.mark.e2e
 def test_noise_in_the_tree_is_found_by_reading_through(directory: Path, abrupt: Path, probes: list[bool]) -> None:
     """A page of the tree that was overwritten is found in another process before the file is opened."""
     noise_in_the_tree(abrupt)
@@ -225,6 +227,7 @@ def test_a_tidy_file_that_changed_since_is_read_through(directory: Path, probes:
     store.close()
 
 
+@pytest.mark.e2e
 def test_an_untidy_file_is_read_through_once(directory: Path, abrupt: Path, probes: list[bool]) -> None:
     """A new dev server reads what another one's killed worker left; its own later workers don't."""
     open_store(directory, server="two").close()
@@ -239,6 +242,7 @@ def test_an_untidy_file_is_read_through_once(directory: Path, abrupt: Path, prob
     assert abrupt.exists()
 
 
+@pytest.mark.e2e
 def test_a_file_that_somebody_has_open_is_not_verified_at_rest(directory: Path, probes: list[bool]) -> None:
     """Two dev servers at one lasting place: the second reads through it beside the first, and finds it sound."""
     with process("store = open_store(directory, server='one')\nsay('open')\nsys.stdin.readline()", directory) as other:
@@ -253,6 +257,7 @@ def test_a_file_that_somebody_has_open_is_not_verified_at_rest(directory: Path, 
     assert not moved_aside(directory)
 
 
+@pytest.mark.e2e
 def test_an_abrupt_end_is_followed_by_a_probe_in_the_background(directory: Path, abrupt: Path) -> None:
     """The worker after a crash begins at once; what is found wrong meanwhile makes the next opening move it aside."""
     noise_in_the_tree(abrupt)
@@ -267,6 +272,7 @@ def test_an_abrupt_end_is_followed_by_a_probe_in_the_background(directory: Path,
     assert_serves(store)
 
 
+@pytest.mark.e2e
 def test_a_sound_snapshot_stays_after_an_abrupt_end(directory: Path, abrupt: Path) -> None:
     """A probe while records are being written finds nothing wrong."""
     code, verdict = 0, directory / "verdict.json"

@@ -322,6 +322,7 @@ def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert has_room(tmp_path) == room
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can mount a small tmpfs")
 def test_the_small_shared_memory_of_docker() -> None:
     """A tmpfs of 64 MB is there and has no room."""

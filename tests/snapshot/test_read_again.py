@@ -260,6 +260,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.e2e
 async def test_a_write_that_comes_too_late_is_named(start: Start, tmp_path: Path) -> None:
     """A draining process is refused what the new one wrote meanwhile, and its log says whose change that costs."""
     with process(OTHER, tmp_path / "snapshot") as other:

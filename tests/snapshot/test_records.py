@@ -619,6 +619,7 @@ def ask(other: Any, text: str) -> str:
     return line(other)
 
 
+@pytest.mark.e2e
 async def test_a_new_process_follows_the_one_that_still_finishes(start: Start, tmp_path: Path) -> None:
     """What the old one writes late is seen, nested as it may be, until the new one has changed the session itself."""
     directory = tmp_path / "snapshot"
@@ -641,6 +642,7 @@ async def test_a_new_process_follows_the_one_that_still_finishes(start: Start, t
     assert (await start().session()).data == {"said": ["a", "b"], "mine": 1}
 
 
+@pytest.mark.e2e
 async def test_a_session_that_others_ended_is_over_here(start: Start, tmp_path: Path) -> None:
     """An end that the old process writes late counts for the new one as well."""
     ending = OTHER.replace("session.data.setdefault", "await process.manager.end(session); session.data.setdefault")

@@ -389,6 +389,7 @@ def test_a_map_that_another_process_made_grow_is_followed(directory: Path) -> No
     store.close()
 
 
+@pytest.mark.e2e
 def test_less_address_space_is_enough(directory: Path) -> None:
     """Where a process may not have 16 GiB of addresses it takes less."""
     code = """
@@ -438,6 +439,7 @@ def test_how_the_last_worker_ended_is_known(directory: Path) -> None:
             p.wait()
 
 
+@pytest.mark.e2e
 def test_a_later_worker_is_not_overwritten(directory: Path) -> None:
     """A draining worker can't undo what the next one wrote; what that has not touched it may still write."""
     store = open_store(directory)

@@ -332,6 +332,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("careful", [False, True])
 @pytest.mark.parametrize("reader", ["here", "spawned"])
 @pytest.mark.parametrize("writer", ["here", "spawned"])

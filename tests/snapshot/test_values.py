@@ -462,6 +462,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.e2e
 def test_a_paused_process_notices_what_the_other_still_writes(start: Start, tmp_path: Path) -> None:
     """What it read is to be read again if the other wrote it after that, and from then on the other's is refused."""
     with process(OTHER, tmp_path / "snapshot") as other:

@@ -62,6 +62,7 @@ def lines(process: subprocess.Popen[str]) -> list[str]:
     return printed.split()
 
 
+@pytest.mark.e2e
 async def test_processes_that_add_at_once_leave_one_live_session_for_each_key(tmp_path: Path) -> None:
     """Four with 25 concurrent clicks each, for five keys: all get the same five ids."""
     answers = outputs(CLICKS, tmp_path, 4)
@@ -70,6 +71,7 @@ async def test_processes_that_add_at_once_leave_one_live_session_for_each_key(tm
     assert len(inside(tmp_path, "*/session_state.json")) == 5
 
 
+@pytest.mark.e2e
 async def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     """Each of 75 increments by version is there in the end."""
     storage = FileStorage(tmp_path)
@@ -80,6 +82,7 @@ async def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
     assert (found.payload, found.version) == (b"x" * 75, 76)
 
 
+@pytest.mark.e2e
 async def test_a_claim_is_one_processs(tmp_path: Path) -> None:
     """Each of ten keys is claimed by one of three."""
     answers = outputs(CLAIMS, tmp_path, 3)
@@ -119,6 +122,7 @@ async def test_a_touch_reaches_others_without_being_a_change(tmp_path: Path) -> 
     assert (await other.changes("manager", before)).records == []
 
 
+@pytest.mark.e2e
 async def test_a_forked_child_uses_the_storage_of_its_parent(tmp_path: Path) -> None:
     """Though another thread of the parent's has its lock at that moment."""
     storage = FileStorage(tmp_path)
@@ -142,6 +146,7 @@ async def test_a_forked_child_uses_the_storage_of_its_parent(tmp_path: Path) -> 
     assert state_of(tmp_path, "two")["status"] == "active"
 
 
+@pytest.mark.e2e
 async def test_a_process_that_dies_with_the_lock_frees_it(tmp_path: Path) -> None:
     """The system sees to that."""
     code = """
