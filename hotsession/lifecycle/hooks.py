@@ -79,9 +79,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def _failed(moment: str, function: Callable[..., Any], session: Session, error: Exception) -> HookFailed:
     name, record = name_of(function), session.record
+    outcome = f"the session stays {record.status}" if record.version else "it was not made"
     return HookFailed(
         f"the {moment} hook {name} failed for session {wording.short(record.id)} of {wording.owner(record.key)}: "
-        f"{type(error).__name__}: {error}; the session stays {record.status}",
+        f"{type(error).__name__}: {error}; {outcome}",
         hook=name,
         id=record.id,
         key=record.key,

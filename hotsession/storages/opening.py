@@ -75,6 +75,8 @@ def _path(address: str, rest: str) -> Path:
     text = unquote(rest[3:])
     if not rest.startswith("///") or not text or "?" in rest or "#" in rest or "\0" in text:
         raise ConfigurationError(f"{address!r} does not say where the storage is: give {ADDRESSES}")
+    if text == ":memory:":  # as others write it; here it would be a file by that name
+        raise ConfigurationError(f"{address!r} would be gone with its connection: write {MEMORY!r} for the memory")
     path, at_root = Path(text), Path("/", text)
     first = path.parts[0]
     if len(path.parts) > 1 and not path.is_absolute() and not Path(first).exists() and at_root.parent.is_dir():

@@ -147,7 +147,7 @@ async def test_a_hook_that_fails_leaves_the_state_as_it_was(jobs: SessionManager
         await jobs.pause(session)
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.hook.endswith("suspend")
-    with pytest.raises(HookFailed, match="on_create"):
+    with pytest.raises(HookFailed, match=r"on_create hook .*; it was not made"):
         await jobs.get_or_create("bob")
     with pytest.raises(HookFailed, match="on_create"):
         await jobs.get_or_create("ada", force_new=True)

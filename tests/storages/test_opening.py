@@ -103,3 +103,9 @@ def test_a_path_below_a_directory_that_is_here_is_taken(place: Path) -> None:
     """No guessing where it is plain."""
     (place / "tmp").mkdir()
     assert path_of("sqlite:///tmp/x.db") == place / "tmp" / "x.db"
+
+
+def test_a_database_in_memory_is_refused_with_what_to_write_instead(place: Path) -> None:
+    """As others address one, it would be a file of that name here."""
+    with pytest.raises(ConfigurationError, match="write 'memory:' for the memory"):
+        open_storage("sqlite:///:memory:")
