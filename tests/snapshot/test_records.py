@@ -24,6 +24,7 @@ from hotsession.snapshot import records, touches
 from hotsession.snapshot.pickling import Pickled, pickled
 from hotsession.snapshot.store import open_store
 from hotsession.storages.memory import MemoryStorage
+from tests.effort import times
 from tests.snapshot.carriers import MANAGER, Process, Start, drafted
 from tests.snapshot.stores import line, mounted, process
 
@@ -312,16 +313,16 @@ async def test_threads_may_change_what_is_written(start: Start, caplog: pytest.L
     sys.setswitchinterval(1e-5)
     for each in threads:
         each.start()
-    written, deadline = 0, time.monotonic() + 20
+    written, enough, deadline = 0, times(10, 50), time.monotonic() + 20
     try:
-        while written < 50 and time.monotonic() < deadline:
+        while written < enough and time.monotonic() < deadline:
             written += len(acknowledge(first, session))
     finally:
         over.set()
         for each in threads:
             each.join()
         sys.setswitchinterval(interval)
-    assert written == 50
+    assert written == enough
     assert "can't" not in caplog.text
     assert "left out" not in caplog.text
     acknowledge(first, session)
