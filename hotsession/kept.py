@@ -24,6 +24,7 @@ from hotsession.snapshot.opening import carrier
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 from hotsession.storages.opening import MEMORY, VARIABLE, open_storage
+from hotsession.workers import worker_count
 
 T = TypeVar("T")
 
@@ -318,9 +319,26 @@ def _make_manager(name: str, given: Storage | None, said: Said) -> SessionManage
     carried = carrier()
     if carried is not None and isinstance(chosen, MemoryStorage):
         chosen.back(name, carried.records)
+    if carried is None and isinstance(chosen, MemoryStorage):
+        _warn_of_other_workers(name)
     manager = SessionManager(name, storage=chosen)
     manager.configure(**said)
     return manager
+
+
+def _warn_of_other_workers(name: str) -> None:
+    """Say it once where other processes of the same server have sessions of their own by this name."""
+    told: set[int] = registry.object("told of other workers", set)
+    if os.getpid() in told or (workers := worker_count()) == 1:
+        return
+    told.add(os.getpid())
+    logger.warning(
+        "The sessions %r are in the memory of this process, one of %d workers: each would have sessions of its own. "
+        'Store them where all find them, with storage=hotsession.open_storage("sqlite:///sessions.db"), or run one '
+        "worker.",
+        name,
+        workers,
+    )
 
 
 def _check_storage(manager: SessionManager, given: Storage) -> None:

@@ -27,11 +27,13 @@ class Spawned:
         server: the server whose worker it is (``uvicorn``, ``granian``, ``hypercorn``); empty if it is none's.
         reloads: whether that server reloads; None if it does not say.
         certain: False while it is not yet known what this process is to do.
+        workers: how many that server has; 1 also if it does not say.
     """
 
     server: str = ""
     reloads: bool | None = None
     certain: bool = True
+    workers: int = 1
 
 
 def spawned() -> Spawned | None:
@@ -52,7 +54,8 @@ def _running(process: Any) -> Spawned:
         return Spawned(server)
     given = [*getattr(process, "_kwargs", {}).values(), *getattr(process, "_args", ())]
     configs = [each for each in given if _package(type(each).__module__) == server]
-    return Spawned(server, any(getattr(each, switch, False) is True for each in configs))
+    reloads = any(getattr(each, switch, False) is True for each in configs)
+    return Spawned(server, reloads, workers=max((getattr(each, "workers", 1) for each in configs), default=1))
 
 
 def _waiting(pickled: bytes) -> Spawned:
@@ -65,20 +68,21 @@ def _waiting(pickled: bytes) -> Spawned:
         return Spawned(server)
     said = [word for name, word in pairwise(words) if name == switch and isinstance(word, bool)]
     complete = words[-1] is _END
-    return Spawned(server, bool(said and said[-1]), certain=bool(said) or complete)
+    counts = [word for name, word in pairwise(words) if name == "workers" and type(word) is int]
+    return Spawned(server, bool(said and said[-1]), certain=bool(said) or complete, workers=max(counts, default=1))
 
 
 _END = object()
 
 
 def _words(pickled: bytes) -> Iterator[object]:
-    """The texts and truth values in pickled data as far as it goes, and at last `_END` if it is complete."""
+    """The texts, truth values and numbers in pickled data as far as it goes; at last `_END` if it is complete."""
     import pickletools  # seldom needed
 
     truths = {"NEWTRUE": True, "NEWFALSE": False}
     try:
         for operation, argument, _ in pickletools.genops(pickled):
-            if isinstance(argument, str):
+            if isinstance(argument, str) or operation.name in ("BININT1", "BININT2", "BININT"):
                 yield argument
             elif operation.name in truths:
                 yield truths[operation.name]

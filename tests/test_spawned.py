@@ -64,7 +64,7 @@ def told(directory: Path, *arguments: str) -> list[str]:
     ("what", "expected"),
     [
         ("reloading", Spawned("uvicorn", reloads=True)),
-        ("several", Spawned("uvicorn", reloads=False)),
+        ("several", Spawned("uvicorn", reloads=False, workers=2)),
         ("task", Spawned()),
     ],
 )
