@@ -263,6 +263,7 @@ async def test_when_who_asks_leaves_another_goes_on(polled: tuple[Audience, Poll
     assert storage.asked == []  # nobody is there to ask for
 
 
+@pytest.mark.e2e
 async def test_who_is_slow_holds_up_nobody(all_of: Audience, jobs: SessionManager) -> None:
     """He reads on by himself, and gets each session as it is by then."""
     slow, quick = all_of.listen(), all_of.listen()

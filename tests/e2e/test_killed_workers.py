@@ -1,6 +1,6 @@
 """Workers that are killed -9 at random moments under load lose nothing that a client was told.
 
-It kills 25 times under each server. For 100, which takes some minutes:
+It kills 8 times under each server, 25 times with HOTSESSION_TESTS=thorough. For 100, which takes some minutes:
 ``E2E_KILLS=100 python -m pytest tests/e2e/test_killed_workers.py``.
 """
 
@@ -19,10 +19,11 @@ from websockets.sync.client import connect
 from tests.e2e.counters import COUNTER, Load
 from tests.e2e.reloaders import DEADLINE, HOTSESSION, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import write_project
+from tests.effort import times
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("E2E_KILLS", "25"))
+KILLS = int(os.environ.get("E2E_KILLS", times(8, 25)))
 DEADLY = [f"/{app}/{path}" for app in ("plain", "around", "within") for path in ("", "thread", "stream", "talk")]
 
 

@@ -14,10 +14,11 @@ import pytest
 from tests.e2e.counters import COUNTER, Load, Tally
 from tests.e2e.reloaders import DEADLINE, HOTSESSION, HYPERCORN, UVICORN, WATCHFILES, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
+from tests.effort import times
 
 pytestmark = pytest.mark.e2e
 
-RESTARTS = 10
+RESTARTS = times(4, 10)
 ASK_FOR_RESTART = "\nimport hotsession\nhotsession.module(__name__).invalidate('each save shall bring a new process')\n"
 
 
@@ -31,7 +32,7 @@ def restartable(reloader: Reloader, tmp_path: Path, *more: str) -> ReloadedServe
 
 @pytest.mark.parametrize("reloader", [HOTSESSION, UVICORN], ids=str)
 def test_every_number_follows_the_last(reloader: Reloader, tmp_path: Path) -> None:
-    """Through ten restarts no client is told a number twice, and with our parent none has to ask twice."""
+    """Through several restarts no client is told a number twice, and with our parent none has to ask twice."""
     with restartable(reloader, tmp_path) as server, Load(server.url) as load:
         worker = load.wait_for_another_than(0)
         for number in range(RESTARTS):

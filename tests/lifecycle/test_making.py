@@ -96,6 +96,7 @@ async def test_a_claim_is_renewed_while_the_creation_lasts(
     assert await storage.claim("chats", "ada", "another", clock(), clock() + 1)
 
 
+@pytest.mark.e2e
 async def test_who_starts_fresh_in_every_process_leaves_one(processes: list[SessionManager]) -> None:
     """Each gets one that was made for it or for one who asked at the same time; one is live."""
     made: list[str] = []

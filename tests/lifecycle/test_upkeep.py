@@ -17,6 +17,7 @@ from hotsession.storages.memory import MemoryStorage
 from tests.lifecycle.clock import Clock
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("trio", "asyncio"), ("asyncio", "trio")])
 def test_it_begins_with_the_first_use_in_each_event_loop(backends: tuple[str, str], clock: Clock) -> None:
     """And notes what expired without anybody asking."""
