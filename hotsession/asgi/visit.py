@@ -13,7 +13,7 @@ from hotsession.asgi.cookies import SessionCookie
 from hotsession.errors import InvalidTransition, SessionError, SessionNotFound, StorageError
 from hotsession.lifecycle.current import Visit, current
 from hotsession.lifecycle.data import SessionData
-from hotsession.lifecycle.held import Held, current_task
+from hotsession.lifecycle.held import Held, at_end_of_task, current_task
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import LIVE, Record
 from hotsession.lifecycle.saving import changes_in, keep_changes
@@ -86,6 +86,11 @@ class BrowserVisit:
     def hold_copies(self) -> None:
         """Look for changes in the sessions in hand, too, before the client is told anything."""
         self._copies = self.is_watched = True
+
+    def go_on(self) -> None:
+        """Have a task that outlives this visit, and uses its data, save at its end what it changed in a copy."""
+        if self._manager.keeps_copies:
+            at_end_of_task(self.finish, id(self))
 
     def open(self, token: bytes, record: Record) -> None:
         """Take the session that the browser's token opens."""

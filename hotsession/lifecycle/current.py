@@ -47,6 +47,10 @@ class Visit(Protocol):
         """Note that among the sessions in hand are copies, which are to be saved."""
         ...
 
+    def go_on(self) -> None:
+        """Note that a task uses the data though the visit is over."""
+        ...
+
 
 current: ContextVar[Visit | None] = ContextVar("hotsession_visit", default=None)
 

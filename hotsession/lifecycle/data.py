@@ -41,6 +41,8 @@ class SessionData(dict[str, Any]):
             self._own_accessed = True
         else:
             visit.accessed = True
+            if visit.is_over:
+                visit.go_on()
 
     def mark_modified(self) -> None:
         """Note that this request wrote to it: the session is stored and the cookie sent."""
@@ -51,6 +53,8 @@ class SessionData(dict[str, Any]):
             self._own_accessed = self._own_modified = True
         else:
             visit.accessed = visit.modified = visit.unsaved = True
+            if visit.is_over:
+                visit.go_on()
 
     def __getitem__(self, key: str) -> Any:
         self.mark_accessed()

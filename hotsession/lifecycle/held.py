@@ -170,7 +170,7 @@ def held_copy(session: Session) -> Session | None:
 # the ends of tasks
 
 _by_task: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
-_visits: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
+_ends: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -197,15 +197,26 @@ def _held_by(task: Any) -> Held:
 
 def _at_end(visit: Visit) -> None:
     """Have the task that asks inside a visit save at its end too, because it may outlive the visit."""
+    if visit.held is not None and current_task() is not visit.task:
+        at_end_of_task(visit.held.finish, id(visit.held))
+
+
+def at_end_of_task(save: Callable[[], Coroutine[Any, Any, None]], of: int) -> None:
+    """Have a coroutine function, which must not raise, run when the running task has ended.
+
+    Args:
+        save: the function; one that saves what a task changed.
+        of: tells it from others: it runs once, however often it was asked for.
+    """
     task = current_task()
-    if task is None or task is visit.task or visit.held is None:
+    if task is None or task in _saving:
         return
     with _lock:
-        known = _visits.setdefault(task, set())
-        if id(visit) in known:
+        known = _ends.setdefault(task, set())
+        if of in known:
             return
-        known.add(id(visit))
-    when_done(task, visit.held.finish)
+        known.add(of)
+    when_done(task, save)
 
 
 def when_done(task: Any, call: Callable[[], Coroutine[Any, Any, None]]) -> None:

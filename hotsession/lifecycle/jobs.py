@@ -110,6 +110,9 @@ class JobVisit:
     def hold_copies(self) -> None:
         """Nothing: whether there are any is looked at in the end."""
 
+    def go_on(self) -> None:
+        """Nothing: with its job a session is over."""
+
 
 class Jobs:
     """Begins jobs on the sessions of a ledger, and notes which of them died.

@@ -238,3 +238,30 @@ async def test_clearing_ends_the_session_and_a_new_token_keeps_it(client: Client
     assert client.cookie != before
     await client.ask(log_out)
     assert [session.status for session in await client.manager.list()] == ["ended"]
+
+
+async def test_a_task_that_outlives_its_request_saves_the_browsers_session_at_its_own_end(client: Client) -> None:
+    """Through the dict of the request, and through the session that the task asks for."""
+    over = anyio.Event()
+
+    async def later(connection: HTTPConnection[Any]) -> None:
+        await over.wait()
+        connection.session["later"] = 1
+        session = hotsession.current_session()
+        assert session is not None
+        session.data["too"] = 2
+
+    async def start(connection: HTTPConnection[Any], send: Send) -> None:
+        tasks.start_soon(later, connection)
+        await answer(send)
+
+    async def stored() -> list[Any]:
+        return [session.data for session in await client.manager.list()]
+
+    await client.ask(begin)
+    async with anyio.create_task_group() as tasks:
+        await client.ask(start)
+        over.set()
+    with anyio.fail_after(10):
+        while await stored() != [{"messages": [], "later": 1, "too": 2}]:
+            await anyio.lowlevel.checkpoint()

@@ -21,7 +21,16 @@ class FakeVisit:
         self.data = data
         self.outer = outer
         self.session: Any = None
-        self.accessed = self.modified = self.unsaved = False
+        self.manager = "default"
+        self.held: Any = None
+        self.task: Any = None
+        self.accessed = self.modified = self.unsaved = self.is_over = False
+
+    def hold_copies(self) -> None:
+        """It holds none."""
+
+    def go_on(self) -> None:
+        """It is never over."""
 
 
 def take_item(data: SessionData) -> None:
