@@ -67,6 +67,7 @@ class Worker(threading.Thread):
         self._path = path
         self._timeout = timeout
         self._closing = closing
+        self.is_at_work = False  # it has taken what it does together, and takes nothing more before that is done
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
@@ -80,9 +81,11 @@ class Worker(threading.Thread):
         try:
             while (call := self._queue.get()) is not None:
                 calls, is_last = self._with_all_that_wait(call)
+                self.is_at_work = True
                 try:
                     self._carry_out([each for each in calls if not each.is_given_up])
                 finally:
+                    self.is_at_work = False
                     hand_over(calls)
                 del call, calls  # hold nothing of the callers while waiting
                 if is_last:

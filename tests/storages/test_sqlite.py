@@ -23,6 +23,7 @@ from hotsession.storages import sqlite_statements as sql
 from hotsession.storages.sqlite import SQLiteStorage
 from hotsession.storages.sqlite_rows import key_of, key_text
 from hotsession.storages.sqlite_schema import open_database
+from hotsession.storages.sqlite_workers import Writer
 from tests.storages.stored import record
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +71,7 @@ def blocked(path: Path) -> sqlite3.Connection:
 async def begun(storage: SQLiteStorage) -> None:
     """Wait until the writer has taken what was asked for, and waits for the lock that somebody else has."""
     await anyio.wait_all_tasks_blocked()
-    await wait_until(lambda: storage._threads._writes.empty())
+    await wait_until(lambda: any(isinstance(each, Writer) and each.is_at_work for each in threads()))
 
 
 async def test_records_outlive_the_storage(path: Path) -> None:
