@@ -316,8 +316,9 @@ async def _unless_refused(coroutine: Coroutine[Any, Any, T]) -> T | None:
 async def _settled() -> None:
     """Wait until all is saved that was changed by tasks that have ended."""
     await asyncio.sleep(0)
-    while held._saving:
-        await asyncio.wait(held._saving)
+    loop = asyncio.get_running_loop()
+    while mine := {each for each in held._saving if each.get_loop() is loop}:  # others' loops may have ended
+        await asyncio.wait(mine)
 
 
 async def _cancel_all() -> None:
