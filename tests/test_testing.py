@@ -45,7 +45,7 @@ class Note:
 
 
 def test_a_restart_takes_along_what_is_kept_in_new_objects() -> None:
-    """Kept values and sessions come back as equal objects of the new classes; the browser's cookie opens its session."""
+    """Kept values and sessions come back as equal objects of new classes; the browser's cookie opens its session."""
     with testing.running(PROJECT) as app:
         app.client.get("/one")
         before = sys.modules["models"].Note
