@@ -33,8 +33,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hotsession.errors import ConfigurationError
-from hotsession.reloaders import RUN
 from hotsession.snapshot.decision import decide
+from hotsession.surroundings.reloaders import RUN
 
 if TYPE_CHECKING:
     from hotsession.ownership import Ownership

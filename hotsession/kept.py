@@ -24,7 +24,7 @@ from hotsession.snapshot.opening import carrier
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
 from hotsession.storages.opening import MEMORY, VARIABLE, open_storage
-from hotsession.workers import worker_count
+from hotsession.surroundings.workers import worker_count
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refuse
 from hotsession.asgi.direct_inbox import DirectInbox
 from hotsession.loops import Home
-from hotsession.signals import before_the_end
+from hotsession.surroundings.signals import before_the_end
 
 logger = logging.getLogger("hotsession")
 

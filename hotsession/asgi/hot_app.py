@@ -7,8 +7,8 @@ from dataclasses import replace
 from hotsession.asgi.host import Host, HostOptions
 from hotsession.logs import be_heard
 from hotsession.loops import Home
-from hotsession.reloaders import under_reloader
-from hotsession.signals import before_the_end
+from hotsession.surroundings.reloaders import under_reloader
+from hotsession.surroundings.signals import before_the_end
 from hotsession.target import find_target
 
 

@@ -21,7 +21,7 @@ from hotsession.lifecycle import wording
 from hotsession.lifecycle.record import Key
 from hotsession.lifecycle.session import Session
 from hotsession.registry import registry
-from hotsession.reloaders import ReloaderUnknown, dev_server
+from hotsession.surroundings.reloaders import ReloaderUnknown, dev_server
 
 logger = logging.getLogger("hotsession")
 

@@ -33,8 +33,8 @@ from hotsession.lifecycle.record import Key
 from hotsession.lifecycle.session import Session
 from hotsession.loops import Waiter
 from hotsession.registry import registry
-from hotsession.signals import before_the_end
 from hotsession.snapshot.opening import carrier
+from hotsession.surroundings.signals import before_the_end
 
 logger = logging.getLogger("hotsession")
 

@@ -6,7 +6,7 @@ import os
 import socket
 from functools import lru_cache
 
-from hotsession.processes import boot, process_started
+from hotsession.surroundings.processes import boot, process_started
 
 
 def this_worker() -> str:

@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hotsession import reloaders
-from hotsession.processes import process_started
 from hotsession.run import terminal
 from hotsession.run.channel import Message
 from hotsession.run.control import RESET_TIMEOUT, DevServer, serve_control
@@ -28,6 +26,8 @@ from hotsession.run.crashes import START, Verdict, how_it_ended, judge
 from hotsession.run.options import RunOptions
 from hotsession.run.process import WorkerProcess
 from hotsession.snapshot.place import remove_place_of
+from hotsession.surroundings import reloaders
+from hotsession.surroundings.processes import process_started
 from hotsession.target import Target
 
 FORCE_TIMEOUT = 3.0  # seconds that a worker has after the second Ctrl+C

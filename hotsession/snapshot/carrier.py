@@ -20,7 +20,6 @@ from weakref import WeakSet
 from hotsession import bytecode
 from hotsession.loops import AsyncFunction, Home
 from hotsession.registry import registry
-from hotsession.signals import before_the_end
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.last_words import do_aside
@@ -31,6 +30,7 @@ from hotsession.snapshot.store import Store
 from hotsession.snapshot.touches import Touches
 from hotsession.snapshot.turn import Turn
 from hotsession.snapshot.values import SLICE, CarriedValues
+from hotsession.surroundings.signals import before_the_end
 
 SAID = b"said/"  # + hash of what was said in the log once and for all
 LOOK_OFTEN, LOOK_SELDOM = 0.25, 2.0  # seconds between two looks of the thread, with and without something to do

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotsession.errors import ConfigurationError
-from hotsession.processes import UNKNOWN, parent_pid, process_started
-from hotsession.reloaders import DevServer, ReloaderUnknown, dev_server, is_reloader_itself
+from hotsession.surroundings.processes import UNKNOWN, parent_pid, process_started
+from hotsession.surroundings.reloaders import DevServer, ReloaderUnknown, dev_server, is_reloader_itself
 
 SWITCH = "HOTSESSION"
 STATE = "HOTSESSION_STATE"

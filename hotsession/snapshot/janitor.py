@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hotsession.reloaders import DevServer
+    from hotsession.surroundings.reloaders import DevServer
 
 OWNER = "owner.json"  # whose the place is, for people; locked by the process that waits, so that there is one
 REMOVED = ".removed-"  # what the name of a place begins with while it is being removed
@@ -32,8 +32,8 @@ def remove_when_ended(server: DevServer, directory: Path) -> None:
     """
     import logging
 
-    from hotsession.processes import process_started
-    from hotsession.reloaders import RUN
+    from hotsession.surroundings.processes import process_started
+    from hotsession.surroundings.reloaders import RUN
 
     descriptor = _descriptor(server.pid)
     try:

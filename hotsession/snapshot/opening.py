@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from hotsession.errors import ConfigurationError
 from hotsession.logs import be_heard
 from hotsession.registry import registry
-from hotsession.reloaders import RUN
 from hotsession.snapshot.decision import SWITCH, decide
+from hotsession.surroundings.reloaders import RUN
 
 if TYPE_CHECKING:
     from hotsession.snapshot.carrier import Carrier

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hotsession.private_dir import distrust
-from hotsession.processes import boot, pid_namespace, process_started
-from hotsession.reloaders import DevServer
 from hotsession.snapshot.janitor import OWNER, REMOVED, remove
+from hotsession.surroundings.processes import boot, pid_namespace, process_started
+from hotsession.surroundings.reloaders import DevServer
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked before it is trusted
 _MOUNTS = Path("/proc/self/mounts")

@@ -13,10 +13,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from hotsession.processes import process_started
 from hotsession.snapshot.environment import Transaction
 from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
 from hotsession.snapshot.ranges import forward
+from hotsession.surroundings.processes import process_started
 
 FORMAT = 1
 _ABOUT = b"mabout"

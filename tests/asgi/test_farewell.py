@@ -24,7 +24,7 @@ from hotsession.asgi import farewell as module
 from hotsession.asgi import work
 from hotsession.asgi.farewell import Farewell
 from hotsession.registry import registry
-from hotsession.signals import Ending
+from hotsession.surroundings.signals import Ending
 from tests.projects import Exchange, lines, until
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hotsession.errors import ConfigurationError
-from hotsession.processes import process_started
-from hotsession.reloaders import DevServer, ReloaderUnknown
 from hotsession.snapshot.decision import Decision, decide
+from hotsession.surroundings.processes import process_started
+from hotsession.surroundings.reloaders import DevServer, ReloaderUnknown
 
 SERVER = DevServer("uvicorn --reload", 12, "345")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from hotsession.processes import process_started
-from hotsession.reloaders import RUN, DevServer
 from hotsession.snapshot import janitor
 from hotsession.snapshot.janitor import OWNER, remove, remove_when_ended
+from hotsession.surroundings.processes import process_started
+from hotsession.surroundings.reloaders import RUN, DevServer
 
 
 def wait_until(predicate: Callable[[], bool], what: str) -> None:

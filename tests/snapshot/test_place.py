@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from hotsession.processes import process_started
-from hotsession.reloaders import DevServer
 from hotsession.snapshot import place as tested
 from hotsession.snapshot.janitor import OWNER
 from hotsession.snapshot.place import (
@@ -28,6 +26,8 @@ from hotsession.snapshot.place import (
     remove_dead,
     remove_place_of,
 )
+from hotsession.surroundings.processes import process_started
+from hotsession.surroundings.reloaders import DevServer
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hotsession.commands import parsed, reloader_kind
+from hotsession.surroundings.commands import parsed, reloader_kind
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import pytest
 from uvicorn import Config, Server
 
 import hotsession
-from hotsession import kept, workers
-from hotsession.spawned import Spawned, _running
+from hotsession import kept
 from hotsession.storages.sqlite import SQLiteStorage
-from hotsession.workers import said_workers, worker_count
+from hotsession.surroundings import workers
+from hotsession.surroundings.spawned import Spawned, _running
+from hotsession.surroundings.workers import said_workers, worker_count
 from tests.e2e.servers import Server as RealServer
 from tests.e2e.servers import uvicorn, write_project
 

@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from hotsession.commands import parsed
-from hotsession.reloaders import under_reloader
-from hotsession.spawned import main_frames, spawned
+from hotsession.surroundings.commands import parsed
+from hotsession.surroundings.reloaders import under_reloader
+from hotsession.surroundings.spawned import main_frames, spawned
 
 # What does not hand its settings over: the options that say how many, and the variables, the strongest first.
 _OPTIONS = {"granian": ("--workers",), "gunicorn": ("--workers", "-w")}

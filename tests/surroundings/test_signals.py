@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from hotsession import signals
 from hotsession.registry import registry
-from hotsession.signals import before_the_end, shutdown_event
+from hotsession.surroundings import signals
+from hotsession.surroundings.signals import before_the_end, shutdown_event
 from tests.projects import lines
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DEADLINE_SECONDS = 10.0
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals to itself")
@@ -187,7 +187,7 @@ def test_a_process_without_a_handler_ends_of_the_signal() -> None:
     """As if nobody had listened: who waits for it sees what ended it."""
     done = run("""
         import signal
-        from hotsession.signals import before_the_end
+        from hotsession.surroundings.signals import before_the_end
 
         before_the_end(lambda: print("ours", flush=True))
         signal.raise_signal(signal.SIGTERM)
@@ -200,7 +200,7 @@ def test_ctrl_c_is_a_keyboard_interrupt() -> None:
     """Python's own handler still raises it."""
     done = run("""
         import signal
-        from hotsession.signals import before_the_end
+        from hotsession.surroundings.signals import before_the_end
 
         before_the_end(lambda: print("ours"))
         try:
@@ -214,7 +214,7 @@ def test_ctrl_c_is_a_keyboard_interrupt() -> None:
 def test_no_signal_at_all() -> None:
     """What has not been called when the interpreter ends is called then."""
     done = run("""
-        from hotsession.signals import before_the_end
+        from hotsession.surroundings.signals import before_the_end
 
         before_the_end(lambda: print("ours"))
         print("done")
@@ -227,7 +227,7 @@ def test_no_signal_at_all() -> None:
 def test_a_worker_of_multiprocessing(method: str, tmp_path: Path) -> None:
     """It calls what it asked for itself when it returns, and what its parent asked for never."""
     (tmp_path / "child.py").write_text("""
-from hotsession.signals import before_the_end
+from hotsession.surroundings.signals import before_the_end
 def child():
     before_the_end(lambda: print("the child's", flush=True))
 """)
@@ -236,7 +236,7 @@ def child():
         sys.path.insert(0, {str(tmp_path)!r})
         from child import child
         from hotsession.registry import registry
-        from hotsession.signals import before_the_end
+        from hotsession.surroundings.signals import before_the_end
 
         before_the_end(lambda: print("the parent's", flush=True))
         registry.clear()
@@ -252,7 +252,7 @@ def test_a_forked_child_that_is_terminated() -> None:
     """Handlers are inherited, but what the parent asked for is the parent's: the child goes as it would without us."""
     done = run("""
         import os, signal, time
-        from hotsession.signals import before_the_end
+        from hotsession.surroundings.signals import before_the_end
 
         before_the_end(lambda: print("ours", os.getpid() == parent, flush=True))
         parent = os.getpid()

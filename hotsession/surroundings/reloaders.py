@@ -11,11 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hotsession.commands import RUN as RUN
-from hotsession.commands import WRAPPERS, parsed, reloader_kind
-from hotsession.processes import Process, ProcessesHidden, ancestors, parent_pid, process_environ
-from hotsession.processes import process_started as process_started
-from hotsession.spawned import Spawned, main_frames, spawned
+from hotsession.surroundings.commands import RUN as RUN
+from hotsession.surroundings.commands import WRAPPERS, parsed, reloader_kind
+from hotsession.surroundings.processes import Process, ProcessesHidden, ancestors, parent_pid, process_environ
+from hotsession.surroundings.processes import process_started as process_started
+from hotsession.surroundings.spawned import Spawned, main_frames, spawned
 
 _CHANGES = "WATCHFILES_CHANGES"  # what watchfiles sets for the process that it starts
 

@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from hypercorn.config import Config
 
-from hotsession import spawned as tested
-from hotsession.spawned import Spawned, spawned
+from hotsession.surroundings import spawned as tested
+from hotsession.surroundings.spawned import Spawned, spawned
 
 MAIN = """
 import multiprocessing
@@ -23,7 +23,7 @@ import sys
 import hypercorn.asyncio.run
 import uvicorn._subprocess
 import uvicorn.server
-from hotsession.spawned import spawned
+from hotsession.surroundings.spawned import spawned
 
 print(__name__, spawned(), flush=True)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hotsession import reloaders
-from hotsession.processes import Process, ProcessesHidden
-from hotsession.reloaders import DevServer, ReloaderUnknown, dev_server, is_reloader_itself, under_reloader
-from hotsession.spawned import Spawned
+from hotsession.surroundings import reloaders
+from hotsession.surroundings.processes import Process, ProcessesHidden
+from hotsession.surroundings.reloaders import DevServer, ReloaderUnknown, dev_server, is_reloader_itself, under_reloader
+from hotsession.surroundings.spawned import Spawned
 
 UVICORN = "python /bin/uvicorn main:app --reload"
 GUNICORN = "python /bin/gunicorn main:app --reload"
@@ -187,7 +187,7 @@ def test_the_reloader_itself(surroundings: Surroundings) -> None:
     assert not is_reloader_itself({})
 
 
-ASKING = "from hotsession.reloaders import dev_server; print(dev_server())"
+ASKING = "from hotsession.surroundings.reloaders import dev_server; print(dev_server())"
 
 
 @pytest.mark.e2e

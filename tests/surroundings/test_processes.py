@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hotsession import processes
-from hotsession.processes import (
+from hotsession.surroundings import processes
+from hotsession.surroundings.processes import (
     UNKNOWN,
     ProcessesHidden,
     ancestors,
@@ -68,9 +68,9 @@ def test_numbers_that_no_process_has(source: str, pid: int) -> None:
 @pytest.mark.e2e
 def test_the_processes_above(source: str) -> None:
     """They are told nearest first, with their commands and since when they run."""
-    code = "from hotsession.processes import ancestors; print(*[each.pid for each in ancestors()])"
+    code = "from hotsession.surroundings.processes import ancestors; print(*[each.pid for each in ancestors()])"
     if source == "ps":
-        code = f"from hotsession import processes; processes._PROC = processes.Path('/nosuch'); {code}"
+        code = f"from hotsession.surroundings import processes; processes._PROC = processes.Path('/nosuch'); {code}"
     between = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
     with subprocess.Popen([sys.executable, "-c", between], stdout=subprocess.PIPE, text=True) as process:
         told = process.communicate()[0].split()
@@ -81,9 +81,9 @@ def test_the_processes_above(source: str) -> None:
 
 def test_a_command_is_told_with_its_arguments(source: str) -> None:
     """The words of the command line, as they were given."""
-    code = "from hotsession.processes import ancestors; print(*next(ancestors()).command, sep='|')"
+    code = "from hotsession.surroundings.processes import ancestors; print(*next(ancestors()).command, sep='|')"
     if source == "ps":
-        code = f"from hotsession import processes; processes._PROC = processes.Path('/nosuch'); {code}"
+        code = f"from hotsession.surroundings import processes; processes._PROC = processes.Path('/nosuch'); {code}"
     shell = f'{sys.executable} -c "$0" x y; true'
     done = subprocess.run(["sh", "-c", shell, code], capture_output=True, text=True, check=True)
     assert done.stdout.split("|")[:2] == ["sh", "-c"]
@@ -126,7 +126,7 @@ def test_a_ps_that_knows_no_options(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 HIDING = """
 import os, subprocess, sys
 sys.path.insert(0, {root!r})
-from hotsession.processes import ProcessesHidden, UNKNOWN, ancestors, process_started
+from hotsession.surroundings.processes import ProcessesHidden, UNKNOWN, ancestors, process_started
 subprocess.run(["mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"], check=True)
 parent = os.getpid()
 if not os.fork():
@@ -182,6 +182,6 @@ def test_the_variables_that_a_process_was_started_with() -> None:
 
 def test_where_numbers_count() -> None:
     """The run of the machine and the namespace are the same for a child."""
-    code = "from hotsession.processes import boot, pid_namespace; print(boot(), pid_namespace())"
+    code = "from hotsession.surroundings.processes import boot, pid_namespace; print(boot(), pid_namespace())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*boot().split(), pid_namespace()]
