@@ -16,7 +16,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.reloaders import DEADLINE
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import wait_until
 
 COUNTER = """

@@ -22,10 +22,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, wait_until, write_project
 from tests.e2e.visitor import Visitor
 
-DEADLINE = 30.0  # seconds that a restart may take on a busy machine; far more than it does
 SCRIPTS = Path(sys.executable).parent
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class ReloadedServer(Server):
     def __init__(
         self, reloader: Reloader, app: str, directory: Path, *, more: tuple[str, ...] = (), **options: Any
     ) -> None:
-        super().__init__((), directory, **{"stop_timeout": DEADLINE, **options})
+        super().__init__((), directory, **options)
         self.reloader = reloader
         self.command = (*reloader.words(app, self.port), *more)
         reloader.prepare(app, directory)
@@ -133,7 +133,7 @@ class ReloadedServer(Server):
         super().__enter__()
         if "--reload" not in self.command and self._ready is not None:
             try:
-                wait_until(self._watches, DEADLINE, f"{self} to watch its files")
+                wait_until(self._watches, what=f"{self} to watch its files")
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise
@@ -151,7 +151,7 @@ class ReloadedServer(Server):
             except httpx.TransportError:
                 return None
 
-        return wait_until(asked, DEADLINE, f"an answer of {self}")[0]  # type: ignore[index]
+        return wait_until(asked, what=f"an answer of {self}")[0]  # type: ignore[index]
 
 
 class PatientVisitor(Visitor):
@@ -165,10 +165,10 @@ class PatientVisitor(Visitor):
                 return False
             return True
 
-        wait_until(connected, DEADLINE, f"a WebSocket of {self.server}")
+        wait_until(connected, what=f"a WebSocket of {self.server}")
 
     def history(self) -> dict[str, Any]:
-        return wait_until(super().history, DEADLINE, f"the history from {self.server}")
+        return wait_until(super().history, what=f"the history from {self.server}")
 
     def send(self, message: object) -> dict[str, Any]:
         def answered() -> dict[str, Any] | None:
@@ -178,7 +178,7 @@ class PatientVisitor(Visitor):
                 self.connect()
                 return None
 
-        answer = wait_until(answered, DEADLINE, f"an answer to {message}")
+        answer = wait_until(answered, what=f"an answer to {message}")
         assert answer is not None
         return answer
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.counters import COUNTER, Load
-from tests.e2e.reloaders import DEADLINE, HOTSESSION, UVICORN, ReloadedServer, Reloader
+from tests.e2e.reloaders import HOTSESSION, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import write_project
 from tests.effort import times
 

@@ -14,6 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, hotsession_run, uvicorn, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -153,7 +154,7 @@ def load(server: Server) -> Iterator[list[int]]:
     done = threading.Event()
 
     def ask(headers: dict[str, str]) -> None:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=30, headers=headers) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE, headers=headers) as client:
             while not done.is_set():
                 try:
                     answer = client.get("/").raise_for_status().json()
@@ -179,7 +180,7 @@ def test_a_request_in_flight_finishes_on_old_code(server: Server, path: str, lat
     """Its services are open, one that it asks for late is built by old code, its late import is old code as well."""
     with ThreadPoolExecutor() as pool:
         server.get("/go")
-        slow = pool.submit(httpx.get, f"{server.url}{path}", trust_env=False, timeout=30)
+        slow = pool.submit(httpx.get, f"{server.url}{path}", trust_env=False, timeout=DEADLINE)
         old = version(server)
         wait_until(lambda: server.get("/mark").json() == old)
         assert save(server) == old
@@ -193,7 +194,7 @@ def test_a_request_in_flight_finishes_on_old_code(server: Server, path: str, lat
 def test_a_streaming_response_finishes_on_old_code(server: Server) -> None:
     """What a response yields after the save still comes from old code, and the response is complete."""
     server.get("/go")
-    with httpx.stream("GET", f"{server.url}/lines", trust_env=False, timeout=30) as stream:
+    with httpx.stream("GET", f"{server.url}/lines", trust_env=False, timeout=DEADLINE) as stream:
         lines = stream.iter_lines()
         first = next(lines)
         old = save(server)
@@ -204,7 +205,7 @@ def test_a_streaming_response_finishes_on_old_code(server: Server) -> None:
 def test_the_log_names_what_old_code_still_does(server: Server) -> None:
     """The line of a reload names the requests that old generations are still busy with."""
     server.get("/go")
-    with httpx.stream("GET", f"{server.url}/lines", trust_env=False, timeout=30) as stream:
+    with httpx.stream("GET", f"{server.url}/lines", trust_env=False, timeout=DEADLINE) as stream:
         lines = stream.iter_lines()
         next(lines)
         since = len(server.log)
@@ -246,16 +247,16 @@ def test_the_drain_timeout_ends_what_never_ends(tmp_path: Path) -> None:
         Server(hotsession_run("main:app", "--drain-timeout", "0.3", "--no-access-log"), project(tmp_path)) as server,
         ThreadPoolExecutor() as pool,
         connect(f"{server.ws_url}/ws") as ws,
-        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=30) as stream,
+        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=DEADLINE) as stream,
     ):
-        slow = pool.submit(httpx.get, f"{server.url}/slow", trust_env=False, timeout=30)
+        slow = pool.submit(httpx.get, f"{server.url}/slow", trust_env=False, timeout=DEADLINE)
         wait_until(lambda: server.get("/mark").json() == 1)
         events = (line for line in stream.iter_lines() if line)
         assert next(events) == "data: open 1"
         saved = time.monotonic()
         save(server)
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(timeout=10)
+            ws.recv(DEADLINE)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         *rest, last = events  # and httpx raises when the response is incomplete

@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server
 
 THRIFTY, GRAND = "demo-thrifty", "demo-grand"
@@ -37,7 +38,7 @@ class Visitor:
         url = f"{self.server.ws_url}/api/talk"
         self.stack.close()
         self.socket = self.stack.enter_context(connect(url, additional_headers={"Cookie": cookies}, proxy=None))
-        self.hello: dict[str, Any] = json.loads(self.socket.recv(10))
+        self.hello: dict[str, Any] = json.loads(self.socket.recv(DEADLINE))
 
     def history(self) -> dict[str, Any]:
         chat: dict[str, Any] = self.server.get("/api/chat").raise_for_status().json()
@@ -49,7 +50,7 @@ class Visitor:
     def come_back(self) -> int | None:
         """Wait for the server to close the WebSocket, connect again, and return the code that it was closed with."""
         with pytest.raises(ConnectionClosed) as closed:
-            self.socket.recv(10)
+            self.socket.recv(DEADLINE)
         self.connect()
         return closed.value.rcvd.code if closed.value.rcvd else None
 
@@ -58,5 +59,5 @@ class Visitor:
 
     def send(self, message: object) -> dict[str, Any]:
         self.socket.send(message if isinstance(message, str) else json.dumps(message))
-        reply: dict[str, Any] = json.loads(self.socket.recv(10))
+        reply: dict[str, Any] = json.loads(self.socket.recv(DEADLINE))
         return reply

@@ -13,6 +13,7 @@ from typing import Any
 
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.record import Key, Record, new_record
+from tests.deadlines import DEADLINE
 
 ROOT = Path(__file__).parents[2]
 PROLOGUE = """
@@ -44,7 +45,7 @@ def start_python(code: str, *arguments: object, **options: Any) -> subprocess.Po
     )
 
 
-def output(process: subprocess.Popen[str], seconds: float = 20) -> str:
+def output(process: subprocess.Popen[str], seconds: float = DEADLINE) -> str:
     """Wait for a process to end well; what it printed."""
     try:
         printed, said = process.communicate(timeout=seconds)
