@@ -195,6 +195,13 @@ def _held_by(task: Any) -> Held:
         return held
 
 
+async def finish_task() -> None:
+    """Save now, and not after its end, what the running task changed in copies that it has in hand; as `Held.finish`."""
+    held = _by_task.get(current_task())
+    if held is not None:
+        await held.finish()
+
+
 def _at_end(visit: Visit) -> None:
     """Have the task that asks inside a visit save at its end too, because it may outlive the visit."""
     if visit.held is not None and current_task() is not visit.task:
