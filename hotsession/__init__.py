@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from hotsession.background.asking import task
+from hotsession.background.handle import TaskHandle
 from hotsession.bytecode import begin_if_restarted
 from hotsession.errors import (
     ConfigurationError,
@@ -87,6 +89,7 @@ __all__ = [
     "StorageError",
     "StorageUnavailable",
     "TargetError",
+    "TaskHandle",
     "current_session",
     "flush",
     "get_service",
@@ -99,6 +102,7 @@ __all__ = [
     "session_routes",
     "sessions",
     "storage",
+    "task",
     "testing",
 ]
 

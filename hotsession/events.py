@@ -45,6 +45,7 @@ class Reloaded:
         sessions: live sessions by the name of their manager.
         replaced: kept names that were built anew.
         stale: kept names whose factory changed while the old value was kept.
+        tasks: what became of named background tasks, in words; those that finish on old code are in `busy`.
         seconds: from the first event of the change to the swap.
         busy: what the old generation still works on, in words.
         failures: hooks that raised.
@@ -58,6 +59,7 @@ class Reloaded:
     sessions: dict[str, int] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     seconds: float = 0.0
     busy: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()

@@ -48,6 +48,7 @@ NAMES = {
     "StorageError",
     "StorageUnavailable",
     "TargetError",
+    "TaskHandle",
     "current_session",
     "flush",
     "get_service",
@@ -60,6 +61,7 @@ NAMES = {
     "session_routes",
     "sessions",
     "storage",
+    "task",
     "testing",
 }
 

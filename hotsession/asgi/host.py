@@ -21,6 +21,7 @@ from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
 from hotsession.asgi.witness import run_witnessed
+from hotsession.background.around import end_tasks
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
 from hotsession.ownership import Ownership
@@ -182,6 +183,7 @@ class Host:
             self._following.cancel()
             await asyncio.wait([self._following])
             self._following = None
+        await end_tasks()
         if self._reloader is not None:
             await self._reloader.stop()
         if self._carrier is not None:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.cookies import SessionCookie
 from hotsession.asgi.visit import BrowserVisit
+from hotsession.background.around import begin_tasks, live
 from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
 from hotsession.lifecycle.manager import SessionManager
@@ -89,7 +90,9 @@ class HotSessionMiddleware:
             else:
                 await self._reloader.run(partial(self._serve, manager), scope, receive, send)
         elif scope["type"] == "lifespan" and (reloader := _surroundings()) is not None:
-            await reloader.live(self.app, scope, receive, send)
+            await reloader.live(partial(live, self.app), scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await live(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -129,6 +132,7 @@ class HotSessionMiddleware:
             sessions(storage=self._storage)
             self._entry = entry = registry.find(BROWSERS)
             self._reloader = _surroundings()
+            begin_tasks()  # of a server that sends no lifespan
         manager: SessionManager = entry.value
         return manager
 

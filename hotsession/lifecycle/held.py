@@ -196,7 +196,7 @@ def _held_by(task: Any) -> Held:
 
 
 async def finish_task() -> None:
-    """Save now, and not after its end, what the running task changed in copies that it has in hand; as `Held.finish`."""
+    """Save what the running task changed in copies now, and not after its end; as `Held.finish`."""
     held = _by_task.get(current_task())
     if held is not None:
         await held.finish()

@@ -231,6 +231,7 @@ class Reloader:
             sessions=await live_sessions(),
             replaced=committed.replaced,
             stale=committed.stale,
+            tasks=load.tasks,
             seconds=seconds,
             failures=failures,
         )

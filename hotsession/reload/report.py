@@ -29,6 +29,8 @@ def reloaded_line(event: Reloaded) -> str:
             f"{_names(event.stale)} kept although the code that builds it changed: "
             f"`hotsession reset {cure}` or r + Enter builds it anew"
         )
+    if event.tasks:
+        parts.append(f"tasks: {_names(event.tasks)}")
     if event.busy:
         parts.append(f"old code still has work: {_names(event.busy)}")
     if event.failures:
@@ -136,6 +138,7 @@ def merged(first: Reloaded, then: Reloaded) -> Reloaded:
         services={**first.services, **then.services},
         replaced=tuple(dict.fromkeys((*first.replaced, *then.replaced))),
         stale=tuple(dict.fromkeys((*first.stale, *then.stale))),
+        tasks=tuple(dict.fromkeys((*first.tasks, *then.tasks))),
         failures=(*first.failures, *then.failures),
         seconds=first.seconds + then.seconds,
     )
