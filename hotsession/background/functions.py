@@ -64,11 +64,11 @@ def successor(function: Any) -> Callable[[], Any] | None:
 
 
 def whereabouts(coroutine: Any) -> str:
-    """Where a coroutine stands: file and line of the innermost one that it awaits."""
+    """Where a coroutine stands: file and line of the innermost one that it awaits and that is not of the event loop."""
     place = "?"
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is not None:
+        if frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "anyio"):
             place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return place

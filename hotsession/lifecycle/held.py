@@ -197,7 +197,8 @@ def _held_by(task: Any) -> Held:
 
 async def finish_task() -> None:
     """Save what the running task changed in copies now, and not after its end; as `Held.finish`."""
-    held = _by_task.get(current_task())
+    task = current_task()
+    held = None if task is None else _by_task.get(task)
     if held is not None:
         await held.finish()
 
