@@ -257,5 +257,9 @@ class Run:
             return f"task {self.name!r} ({self.where}), which was cancelled"
         return f"task {self.name!r} ({self.where}){', which the new code waits for' if self.is_awaited else ''}"
 
+    def leave(self, drain: float) -> bool:
+        """Whether it leaves its generation before it has ended: no."""
+        return False
+
     def finish(self) -> None:
         """Nothing: it finishes by itself."""
