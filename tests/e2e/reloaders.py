@@ -41,6 +41,7 @@ class Reloader:
         files: what the project needs beside the app; ``{module}`` and ``{attribute}`` for its parts.
         polls: it looks at the files from time to time, rather than being told by the system.
         in_place: it loads code without a new process, unless the code asks for one.
+        may_hang: when it is stopped while a worker starts, it may wait for that for ever.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Reloader:
     files: Mapping[str, str] = field(default_factory=dict)
     polls: bool = False
     in_place: bool = False
+    may_hang: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -97,7 +99,9 @@ FASTAPI = Reloader(
     },
 )
 GRANIAN = Reloader(
-    "granian --reload", (_script("granian"), "--interface", "asgi", "{app}", "--reload", "--port", "{port}")
+    "granian --reload",
+    (_script("granian"), "--interface", "asgi", "{app}", "--reload", "--port", "{port}"),
+    may_hang=True,
 )
 HYPERCORN = Reloader(
     "hypercorn --reload", (_script("hypercorn"), "{app}", "--reload", "--bind", "127.0.0.1:{port}"), polls=True
@@ -124,7 +128,7 @@ class ReloadedServer(Server):
     def __init__(
         self, reloader: Reloader, app: str, directory: Path, *, more: tuple[str, ...] = (), **options: Any
     ) -> None:
-        super().__init__((), directory, **options)
+        super().__init__((), directory, may_hang=reloader.may_hang, **options)
         self.reloader = reloader
         self.command = (*reloader.words(app, self.port), *more)
         reloader.prepare(app, directory)

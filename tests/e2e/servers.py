@@ -147,6 +147,7 @@ class Server:
         ready: a path; entering waits until it gives any answer at all. None does not wait.
         stop_timeout: seconds that the server has to stop after SIGINT.
         linger: seconds that other processes which it started have to end after it.
+        may_hang: it is a program that may hang when it is stopped, and is killed then.
         stdin: as in `subprocess.Popen`.
     """
 
@@ -160,6 +161,7 @@ class Server:
         ready: str | None = "/",
         stop_timeout: float = STOP_DEADLINE,
         linger: float = STOP_DEADLINE,
+        may_hang: bool = False,
         stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.directory = directory
@@ -174,6 +176,7 @@ class Server:
         self._ready = ready
         self._stop_timeout = stop_timeout
         self._linger = linger
+        self._may_hang = may_hang
         self._stdin = stdin
         self.process: subprocess.Popen[bytes]
 
@@ -241,6 +244,8 @@ class Server:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
+            if self._may_hang:
+                return self.process.returncode
             raise AssertionError(f"{self} did not stop within {timeout} s of SIGINT:\n{self.log}") from None
         try:
             wait_until(lambda: not self.pids(), self._linger, "the processes of the server to end")

@@ -211,7 +211,7 @@ def test_a_deleted_target_is_waited_for(server: Server) -> None:
 
 def test_a_save_in_the_middle_of_a_load_wins(server: Server) -> None:
     """Saves while an import takes its time end as the last one, with one line, and requests go on meanwhile."""
-    slow = "import time; [time.sleep(0.02) for _ in range(40)]\ndef help"
+    slow = "import time; [time.sleep(0.02) for _ in range(100)]\ndef help"
     since = len(server.log)
     server.edit("helper.py", "def help", slow)
     server.edit("helper.py", "'helped'", "'overtaken'")

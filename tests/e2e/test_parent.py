@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -55,8 +55,10 @@ APP = """
         return {"pid": os.getpid(), "version": VERSION}
 
     @app.get("/slow")
-    async def slow(seconds: float):
-        await asyncio.sleep(seconds)
+    async def slow():
+        note("slow")
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
         return {"pid": os.getpid(), "version": VERSION}
 
     @app.get("/segfault")
@@ -132,6 +134,13 @@ def load(server: Server) -> Iterator[list[float]]:
     assert failed == []
 
 
+def ask_slowly(server: Server, pool: ThreadPoolExecutor) -> Future[httpx.Response]:
+    """A request that is being answered, and is until there is a file ``go``."""
+    answer = pool.submit(httpx.get, f"{server.url}/slow", trust_env=False, timeout=2 * DEADLINE)
+    wait_until(lambda: "slow" in (server.directory / "notes.txt").read_text(), what="the request to arrive")
+    return answer
+
+
 # crashes
 
 
@@ -198,9 +207,11 @@ def test_a_restart_refuses_and_fails_nothing(server: Server) -> None:
     """Under load the code asks for another process: it imports while the old one serves, and no request fails."""
     first = pid_of(server)
     with load(server) as took, ThreadPoolExecutor() as pool:
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=1.5", trust_env=False, timeout=DEADLINE)
+        slow = ask_slowly(server, pool)
         wait_until(lambda: len(took) > 5)
         server.edit("main.py", "VERSION = 1", "VERSION = 2")
+        server.wait_for_line("Restarting the worker")
+        server.write("go", "")
         wait_until(lambda: server.get("/").json()["version"] == 2)
         assert slow.result().json() == {"pid": first, "version": 1}
     server.wait_for_line(r"Restarting the worker, .*: version two needs a process of its own")
@@ -215,7 +226,10 @@ def test_a_restart_refuses_and_fails_nothing(server: Server) -> None:
 
 def test_a_restart_ends_what_never_ends_by_itself(server: Server) -> None:
     """Event streams get a clean end and WebSockets 1012, so that nothing holds up the new worker."""
-    with httpx.stream("GET", f"{server.url}/events", trust_env=False) as stream, connect(f"{server.ws_url}/ws") as ws:
+    with (
+        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=DEADLINE) as stream,
+        connect(f"{server.ws_url}/ws", open_timeout=DEADLINE) as ws,
+    ):
         ws.send("hello")
         assert ws.recv() == "hello"
         events = stream.iter_lines()
@@ -261,11 +275,12 @@ def test_an_ordinary_request_outlasts_the_drain_timeout(project: Path) -> None:
         ThreadPoolExecutor() as pool,
     ):
         first = pid_of(server)
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=4", trust_env=False, timeout=DEADLINE)
+        slow = ask_slowly(server, pool)
         server.edit("main.py", "VERSION = 1", "VERSION = 2")
         wait_until(lambda: server.get("/").json()["version"] == 2)
         assert not slow.done()
         server.wait_for_line(rf"The old worker \[{first}\] still has requests after 0.5 s")
+        server.write("go", "")
         assert slow.result().json() == {"pid": first, "version": 1}
         wait_until(lambda: first not in server.pids())
 
@@ -283,7 +298,10 @@ def test_the_request_limit_brings_a_new_worker(project: Path) -> None:
 
 def test_interrupting_ends_open_streams_at_once(server: Server) -> None:
     """Ctrl+C with an open event stream and a WebSocket: the server is gone in a moment, with status 0."""
-    with httpx.stream("GET", f"{server.url}/events", trust_env=False) as stream, connect(f"{server.ws_url}/ws"):
+    with (
+        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=DEADLINE) as stream,
+        connect(f"{server.ws_url}/ws", open_timeout=DEADLINE),
+    ):
         assert next(stream.iter_lines()) == "data: tick"
         assert server.stop() == 0
     assert "stop" in (server.directory / "notes.txt").read_text()
@@ -301,9 +319,7 @@ def test_a_terminated_server_stops_its_app(server: Server, number: signal.Signal
 def test_the_second_interrupt_does_not_wait_for_requests(server: Server) -> None:
     """Ctrl+C waits for a request in flight, Ctrl+C again does not."""
     with ThreadPoolExecutor() as pool:
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=600", trust_env=False, timeout=2 * DEADLINE)
-        server.wait_for_line("Application startup complete")
-        wait_until(lambda: pid_of(server))
+        slow = ask_slowly(server, pool)
         server.interrupt()
         server.wait_for_line("Waiting for connections to close")
         assert server.process.poll() is None
@@ -339,8 +355,8 @@ def test_the_graceful_timeout_counts_for_an_interrupt(project: Path) -> None:
     """--timeout-graceful-shutdown bounds the wait for requests at Ctrl+C, as under uvicorn."""
     command = hotsession_run("main:app", "--timeout-graceful-shutdown", "1")
     with Server(command, project) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:
-        slow.sendall(b"GET /slow?seconds=600 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: pid_of(server))  # it came later, so the slow one is under way when it is answered
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: "slow" in (project / "notes.txt").read_text(), what="the request to arrive")
         server.interrupt()
         server.wait_for_line("timeout graceful shutdown exceeded")
         assert server.process.wait(DEADLINE) == 0
@@ -382,7 +398,9 @@ def test_a_unix_socket_serves_and_a_dead_one_is_no_obstacle(project: Path, loop:
     command = hotsession_run("main:app", "--uds", str(path), "--loop", loop)
     process, _ = started(command, project, "startup complete")
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://app") as client:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://app", timeout=DEADLINE
+        ) as client:
             first = client.get("/").json()["pid"]
             os.kill(first, signal.SIGKILL)
             assert wait_until(lambda: client.get("/").json()["pid"] != first)
@@ -400,7 +418,7 @@ def test_an_inherited_descriptor_serves(project: Path) -> None:
             hotsession_run("main:app", "--fd", str(number)), project, "startup complete", pass_fds=(number,)
         )
     try:
-        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).json()["version"] == 1
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=DEADLINE).json()["version"] == 1
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0

@@ -49,13 +49,15 @@ def test_what_a_slow_request_changes_in_the_old_worker_is_seen_in_the_new(peek: 
     with restartable(HOTSESSION, tmp_path, "--drain-timeout", "0.2") as server, ThreadPoolExecutor() as pool:
         assert server.get("/plain/").json()["count"] == 1
         before = server.get("/plain/look").json()["pid"]
-        slow = pool.submit(server.get, "/plain/slow?seconds=4")
+        slow = pool.submit(server.get, "/plain/slow")
+        wait_until((server.directory / "arrived").exists, what="the request to arrive")
         server.edit("counter.py", "SAVES = 1000", "SAVES = 1001")
         with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE) as stranger:
             wait_until(lambda: stranger.get("/plain/look").json()["pid"] != before)
         if peek:
             assert server.get("/plain/look").json()["count"] == 1
         assert not slow.done()
+        server.write("go", "")
         assert slow.result().raise_for_status().json() == {"count": 2, "pid": before, "saves": 1000}
         assert server.get("/plain/").json()["count"] == 3
 

@@ -94,7 +94,7 @@ def test_both_http_implementations_serve(tmp_path: Path, http: str) -> None:
     project = write_project(tmp_path / "app", {"main.py": app + talk})
     with Server(hotsession_run("main:app", "--http", http, "--loop", loop, "--ws", ws), project) as server:
         save(server)
-        with connect(f"{server.ws_url}/") as socket:
+        with connect(f"{server.ws_url}/", open_timeout=DEADLINE) as socket:
             assert socket.recv(DEADLINE) == "new"
 
 

@@ -248,7 +248,10 @@ def test_an_edit_of_the_shop_shows(shop: Server, file: str, old: str, new: str, 
 
 def test_a_chat_room_of_the_tutorial_survives_edits_of_other_files(shop: Server) -> None:
     """The connection manager of FastAPI's WebSocket tutorial: who is connected goes on, whatever is saved elsewhere."""
-    with connect(f"{shop.ws_url}/ws/1") as one, connect(f"{shop.ws_url}/ws/2") as two:
+    with (
+        connect(f"{shop.ws_url}/ws/1", open_timeout=DEADLINE) as one,
+        connect(f"{shop.ws_url}/ws/2", open_timeout=DEADLINE) as two,
+    ):
         one.send("hello")
         assert (one.recv(DEADLINE), two.recv(DEADLINE)) == ("#1 says hello",) * 2
         shop.edit("app/internal/mail.py", "def send_mail", "VERSION = 2\n\ndef send_mail")

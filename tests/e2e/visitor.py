@@ -37,7 +37,9 @@ class Visitor:
         cookies = "; ".join(f"{name}={value}" for name, value in self.server.client.cookies.items())
         url = f"{self.server.ws_url}/api/talk"
         self.stack.close()
-        self.socket = self.stack.enter_context(connect(url, additional_headers={"Cookie": cookies}, proxy=None))
+        self.socket = self.stack.enter_context(
+            connect(url, additional_headers={"Cookie": cookies}, proxy=None, open_timeout=DEADLINE)
+        )
         self.hello: dict[str, Any] = json.loads(self.socket.recv(DEADLINE))
 
     def history(self) -> dict[str, Any]:

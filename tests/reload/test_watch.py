@@ -270,7 +270,7 @@ def test_stopping_is_quick(root: Path) -> None:
     watching.watcher.start()
     before = time.monotonic()
     watching.watcher.stop()
-    assert time.monotonic() - before < 1.5
+    assert time.monotonic() - before < 4
     watching.watcher.stop()
 
 

@@ -58,6 +58,18 @@ def output(process: subprocess.Popen[str], seconds: float = DEADLINE) -> str:
     return printed
 
 
+def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process that was killed had printed, and said, since somebody read single lines of it.
+
+    `communicate` would leave out what was read ahead.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    left = process.stdout.read(), process.stderr.read()
+    process.communicate()
+    return left
+
+
 def run_python(code: str, *arguments: object) -> str:
     """What a process with a `storage` prints that runs `code`."""
     return output(start_python(code, *arguments))

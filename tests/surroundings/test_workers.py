@@ -153,6 +153,7 @@ def test_real_workers_warn(tmp_path: Path, name: str) -> None:
         line = "The sessions 'previews' are in the memory of this process, one of 2 workers"
         server.wait_for_line(rf"(?s){line}.*{line}")
         assert server.log.count(line) == 2
+        server.kill()  # granian never ends if it is told to while a worker starts
 
 
 @pytest.mark.e2e
