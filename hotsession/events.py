@@ -47,6 +47,8 @@ class Reloaded:
         stale: kept names whose factory changed while the old value was kept.
         tasks: what became of named background tasks, in words; those that finish on old code are in `busy`.
         seconds: from the first event of the change to the swap.
+        carried: how many WebSockets and event streams move on to the new code.
+        closed: how many were closed instead, because the app wants that.
         busy: what the old generation still works on, in words.
         failures: hooks that raised.
     """
@@ -61,6 +63,8 @@ class Reloaded:
     stale: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     seconds: float = 0.0
+    carried: int = 0
+    closed: int = 0
     busy: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 

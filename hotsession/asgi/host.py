@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Literal
 
 from starlette.types import Receive, Scope, Send
 
-from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refuse
+from hotsession.asgi.carried_exchange import CarriedExchange
+from hotsession.asgi.carried_socket import CarriedSocket
+from hotsession.asgi.connections import refuse
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
+from hotsession.asgi.standing import CARRIED, KEY, standing
+from hotsession.asgi.stay import Stay
 from hotsession.asgi.witness import run_witnessed
 from hotsession.background.around import end_tasks
 from hotsession.events import Change, LoadFailed, Reloaded
@@ -50,7 +54,8 @@ class HostOptions:
         scope: ``"changed"`` replaces changed modules and what imports them, ``"all"`` every own module.
         handover: ``"start-first"`` starts the new app before the old one ends; ``"stop-first"`` the other way round,
             while requests wait.
-        drain_timeout: seconds after which WebSockets and event streams of old code are ended.
+        drain_timeout: seconds after which WebSockets and event streams that still run on old code leave it.
+        carry: whether they move on to the new code; False to close them, so that their clients connect anew.
         lifespan: ``"auto"``, ``"on"`` or ``"off"``, as uvicorn means it.
         interface: ``"auto"``, ``"asgi3"``, ``"asgi2"`` or ``"wsgi"``, as uvicorn means it.
         poll: look at the files instead of listening to the system, as network drives need it.
@@ -63,6 +68,7 @@ class HostOptions:
     scope: Literal["changed", "all"] = "changed"
     handover: Literal["start-first", "stop-first"] = "start-first"
     drain_timeout: float = 60.0
+    carry: bool = True
     lifespan: Literal["auto", "on", "off"] = "auto"
     interface: Literal["auto", "asgi3", "asgi2", "wsgi"] = "auto"
     poll: bool = False
@@ -94,7 +100,7 @@ class Host:
         self._gate.set()
         self._draining = False
         self._started = asyncio.Lock()
-        self._work: set[HTTPExchange | WebSocketConnection] = set()
+        self._open: set[CarriedExchange | CarriedSocket] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle = asyncio.Event()
@@ -221,43 +227,89 @@ class Host:
         if kind == "websocket" and self._draining:
             return await refuse(receive, send, "another process is taking over")
         if kind == "websocket":
-            work: HTTPExchange | WebSocketConnection = WebSocketConnection(scope, receive, send)
+            socket = CarriedSocket(scope, receive, send, self)
+            with self._opened(socket):
+                await socket.run()
         else:
-            work = HTTPExchange(scope, receive, send, close=self._draining)
-        await self._run(generation, work, scope)
+            exchange = CarriedExchange(scope, receive, send, close=self._draining)
+            await self._answer(generation, exchange)
         return None
 
-    async def _run(self, generation: Generation, work: HTTPExchange | WebSocketConnection, scope: Scope) -> None:
-        generation.begin(work)
-        self._work.add(work)
-        self._idle.clear()
-        token = self._scope.set(generation.number)
+    async def _answer(self, generation: Generation, exchange: CarriedExchange) -> None:
+        """Answer a request, and go on with its event stream on one generation after the other."""
+        while True:
+            with self._opened(exchange):
+                await self._answer_here(generation, exchange)
+            if not exchange.moves:
+                return
+            following = None if self._draining else await self.serving()
+            if following is None:
+                exchange.stay()
+                return
+            generation, exchange = following, exchange.onward()
+
+    async def _answer_here(self, generation: Generation, exchange: CarriedExchange) -> None:
+        """Let one generation answer a request."""
+        error: Exception | None = None
         try:
-            # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
-            scope = {**scope, "state": generation.lifespan.state.copy()}
+            await self.run(generation, exchange, resumed=exchange.resumed)
+        except asyncio.CancelledError:
+            if exchange.cancelled_by_others:
+                raise
+        except Exception as failure:  # noqa: BLE001  whether it is raised is decided below
+            error = failure
+        finally:
+            exchange.release()
+        if not exchange.end(error) and error is not None:
+            raise error
+
+    @contextlib.contextmanager
+    def _opened(self, work: CarriedExchange | CarriedSocket) -> Iterator[None]:
+        """Count a request or connection as open during the block."""
+        self._open.add(work)
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open.discard(work)
+            if not self._open:
+                self._idle.set()
+
+    async def serving(self) -> Generation | None:
+        """The generation that serves, waited for while none does because the next is to take over; None at the end."""
+        if not self._gate.is_set():
+            await self._gate.wait()
+        return self._reloader.current if self._reloader else None
+
+    async def run(self, generation: Generation, work: CarriedExchange | Stay, *, resumed: bool) -> None:
+        """Run the app of a generation for a request, or for a connection that stays on it.
+
+        Raises:
+            BaseException: what the app raised.
+        """
+        generation.begin(work)
+        token = self._scope.set(generation.number)
+        work.standing = standing(generation.number, work.connection, resumed=resumed, carry=self.options.carry)
+        # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
+        scope = {
+            **work.scope,
+            "state": generation.lifespan.state.copy(),
+            KEY: work.standing,
+            CARRIED: work.carried,
+        }
+        try:
             if self._carrier is None:
                 await generation.app(scope, work.receive, work.send)
             else:
                 await run_witnessed(self._carrier, generation.app, scope, work.receive, work.send)
-        except asyncio.CancelledError:
-            if work.cancelled_by_others:
-                raise
-        except Exception as error:
-            if not work.finished:
-                raise
-            logger.debug("%s, which was told to end, ended with %r", work.describe(), error)
         finally:
             self._scope.reset(token)
-            work.release()
             generation.end(work)
-            self._work.discard(work)
-            if not self._work:
-                self._idle.set()
 
     def begin_drain(self) -> None:
         """End what never ends by itself, and ask clients to connect anew: another process is about to take over."""
         self._draining = True
-        for work in tuple(self._work):
+        for work in tuple(self._open):
             work.close = True
             work.finish()
 

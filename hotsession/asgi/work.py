@@ -19,7 +19,8 @@ from hotsession.asgi.inbox import Inbox
 
 logger = logging.getLogger("hotsession")
 
-REASON = "the server's code was reloaded"
+# What the disconnect that an app sees gives as its reason: its client is coming back, or never noticed.
+RELOADED = "the server's code was reloaded"
 # What a client has to take the last message, and then an app to notice that its client is gone. About as long as
 # uvicorn needs anyway to see that it is to end and that its connections have ended (0.1 s each).
 SECONDS = 0.25
@@ -48,6 +49,7 @@ class Work:
         cancelled: how often it was cancelled, because its app did not notice that it was ended.
         finished: whether it was told to end.
         inbox: makes what the client's messages go through.
+        scope: as given.
         task: what the app runs in.
     """
 
@@ -56,12 +58,12 @@ class Work:
         "_left",
         "_receive",
         "_released",
-        "_scope",
         "_send",
         "_told",
         "cancelled",
         "finished",
         "inbox",
+        "scope",
         "task",
     )
 
@@ -76,7 +78,7 @@ class Work:
             self.task: Cancellable | None = asyncio.current_task()
         except RuntimeError:  # on trio tasks can't be cancelled: who wants to puts a scope here
             self.task = None
-        self._scope = scope
+        self.scope = scope
         self._receive = receive
         self._send = send
         self._inbox: Inbox | DirectInbox | None = None
@@ -89,7 +91,7 @@ class Work:
 
     def describe(self) -> str:
         """What the log calls it."""
-        return str(self._scope["path"])
+        return str(self.scope["path"])
 
     @property
     def told(self) -> bool:
@@ -131,7 +133,7 @@ class Work:
         if self._is_someone_else():
             return
         self._told = True
-        raise StreamEnded(REASON)
+        raise StreamEnded(RELOADED)
 
     def _is_someone_else(self) -> bool:
         """Whether another than the app that answers here is sending."""
@@ -141,11 +143,11 @@ class Work:
         """Let the client have this message as the last one, and the app see it leave then."""
         self.finished = True
         self._left = left = anyio.Event()
-        if self._inbox is not None:
-            self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
         if last is None:
             self._leave()
         else:
+            if self._inbox is not None:
+                self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
             in_background(lambda: self._say(last))
         in_background(lambda: self._see_to_it(left))
 

@@ -257,9 +257,9 @@ class Run:
             return f"task {self.name!r} ({self.where}), which was cancelled"
         return f"task {self.name!r} ({self.where}){', which the new code waits for' if self.is_awaited else ''}"
 
-    def leave(self, drain: float) -> bool:
+    def leave(self, drain: float) -> Literal["stays"]:
         """Whether it leaves its generation before it has ended: no."""
-        return False
+        return "stays"
 
     def finish(self) -> None:
         """Nothing: it finishes by itself."""
