@@ -15,13 +15,12 @@ from hotsession.background.functions import is_coroutine_function
 from hotsession.background.handle import TaskHandle
 from hotsession.background.rules import ON_RELOAD, OnReload
 from hotsession.background.run import Run
+from hotsession.background.unbegun import MIDDLEWARE, say_if_it_never_begins
 from hotsession.errors import ConfigurationError
 from hotsession.registry import registry
 from hotsession.snapshot.importing import is_importing
 
 T = TypeVar("T")
-
-_MIDDLEWARE = "hotsession.asgi.middleware"
 
 
 def task(name: str, function: Callable[[], Coroutine[Any, Any, T]], *, on_reload: OnReload = "finish") -> TaskHandle[T]:
@@ -53,9 +52,8 @@ def task(name: str, function: Callable[[], Coroutine[Any, Any, T]], *, on_reload
     `current_session()` is None in a task. What it changes in sessions that it got from a manager is saved at its end.
 
     Without `hotsession run`: what is asked for at import begins when the lifespan has started, or else with the first
-    request, through `HotSessionMiddleware`. In an app without it, that is as soon as the event loop runs, if it does
-    already; else ask in the lifespan. A process reloader ends the process and with it all tasks, and the new process
-    begins what its code asks for. Needs asyncio.
+    request, through `HotSessionMiddleware`. An app without it asks in its lifespan or in a request. A process reloader
+    ends the process and with it all tasks, and the new process begins what its code asks for. Needs asyncio.
 
     Args:
         name: what the task is called.
@@ -86,6 +84,8 @@ def task(name: str, function: Callable[[], Coroutine[Any, Any, T]], *, on_reload
     tasks = board()
     loop = None if registry.transaction is not None else _loop(tasks)
     handle: TaskHandle[T] = tasks.ask(name, function, on_reload, loop)
+    if loop is None and registry.transaction is None and function.__module__ != "__main__":
+        say_if_it_never_begins(handle)
     return handle
 
 
@@ -149,5 +149,5 @@ def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
 
 def _open_unless_middleware(tasks: Board, loop: asyncio.AbstractEventLoop) -> None:
     """After the import: begin what was asked for, unless the app has what begins it when its lifespan has started."""
-    if tasks.home is None and _MIDDLEWARE not in sys.modules:
+    if tasks.home is None and MIDDLEWARE not in sys.modules:
         tasks.open(loop)

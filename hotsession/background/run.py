@@ -230,6 +230,8 @@ class Run:
             PATIENCE_SECONDS,
             self.whereabouts(),
         )
+        if self._task is not None:  # else `asyncio.run`, which cancels what is left, waits for it without end
+            asyncio._unregister_task(self._task)
         self.land("cancelled")
 
     def whereabouts(self) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 import hotsession
 from hotsession import ConfigurationError
-from hotsession.background import asking, run
+from hotsession.background import asking, run, unbegun
 from hotsession.background.board import board
 from tests.deadlines import DEADLINE
 from tests.projects import until
@@ -392,7 +392,7 @@ async def test_asked_for_at_import_in_a_running_loop_it_begins_after_the_import(
     importing: Callable[[], None], monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     """So does uvicorn import apps; without our middleware nobody says when the lifespan has started."""
-    monkeypatch.setattr(asking, "_MIDDLEWARE", "no such module")
+    monkeypatch.setattr(asking, "MIDDLEWARE", "no such module")
     handle = hotsession.task("work", work)
     assert handle.state == "waiting"
     importing()
@@ -403,13 +403,24 @@ async def test_with_the_middleware_it_waits_for_the_lifespan(
     importing: Callable[[], None], monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     """Which the middleware sees."""
-    monkeypatch.setattr(asking, "_MIDDLEWARE", "asyncio")
+    monkeypatch.setattr(asking, "MIDDLEWARE", "asyncio")
     handle = hotsession.task("work", work)
     importing()
     await asyncio.sleep(0.01)
     assert handle.state == "waiting"
     board().open(asyncio.get_running_loop())
     await until(lambda: handle.state == "running")
+
+
+def test_what_never_begins_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of ours in the app learns that it has started; the log says what to do."""
+    monkeypatch.setattr(unbegun, "MIDDLEWARE", "no such module")
+    monkeypatch.setattr(unbegun, "SECONDS", 0.0)
+    handle = hotsession.task("work", Work.__call__)  # type: ignore[arg-type]
+    asyncio.run(until(lambda: "has not begun" in caplog.text))
+    assert "Task 'work' was asked for at import and has not begun" in caplog.text
+    assert "ask for the task in its lifespan" in caplog.text
+    assert handle.state == "waiting"
 
 
 def test_asked_for_before_a_loop_runs_it_begins_with_each_life_of_the_app() -> None:
