@@ -44,27 +44,19 @@ class CarriedExchange(HTTPExchange):
         standing: what the app is told of the connection, and says about it.
     """
 
-    __slots__ = (
-        "_again",
-        "_ids",
-        "_leaving",
-        "_taken_up",
-        "carried",
-        "connection",
-        "moves",
-        "refusal",
-        "resumed",
-        "standing",
-    )
+    moves: bool = False
+    refusal: str | None = None
+    resumed: bool = False
+    standing: Standing | None = None
+    _again: bool = False  # the request is to be heard once more
+    _ids: EventIds | None = None
+    _leaving: bool = False
+    _taken_up: bool = False
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False, carry: bool = True) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         super().__init__(scope, receive, send, close=close)
         self.carried: dict[str, Any] = {}
         self.connection = new_connection()
-        self.moves = self.resumed = self._again = self._leaving = self._taken_up = False
-        self.refusal: str | None = None
-        self.standing: Standing | None = None
-        self._ids: EventIds | None = None
 
     def onward(self) -> CarriedExchange:
         """The same request, to be answered by another app from where this one came to."""
@@ -162,12 +154,11 @@ class CarriedExchange(HTTPExchange):
             logger.debug("%s, which was told to end, ended with %r", self.describe(), error)
         return error is None or self.finished
 
-    def stay(self) -> None:
+    async def stay(self) -> None:
         """End a stream that was to move on and can't."""
         self.moves = False
         if self._stream is not None and not self._stream.over:
-            last = self._stream.last()
-            in_background(lambda: self._send(last))
+            await self._send(self._stream.last())
 
     def _leave_now(self) -> None:
         """Leave, if nothing keeps the stream here."""
@@ -197,7 +188,7 @@ class CarriedExchange(HTTPExchange):
     def _give_up(self) -> None:
         if not self._released:
             logger.warning("%s can't move on: the old code can't be cancelled. Its stream was ended.", self.describe())
-            self.stay()
+            in_background(self.stay)
 
 
 async def _message(message: Message) -> Message:

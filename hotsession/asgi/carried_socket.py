@@ -10,7 +10,6 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from hotsession.asgi.connections import SERVICE_RESTART
-from hotsession.asgi.inbox import Source
 from hotsession.asgi.standing import new_connection
 from hotsession.asgi.stay import Stay
 from hotsession.asgi.work import RELOADED
@@ -41,7 +40,7 @@ class CarriedSocket:
 
     Attributes:
         scope: as given.
-        source: of the client's messages.
+        receive: as given.
         forward: the server's `send`.
         connection: its id.
         carried: what its sessions are.
@@ -65,13 +64,13 @@ class CarriedSocket:
         "forward",
         "gone",
         "opened",
+        "receive",
         "scope",
-        "source",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, generations: Generations) -> None:
         self.scope = scope
-        self.source = Source(receive)
+        self.receive = receive
         self.forward = send
         self.connection = new_connection()
         self.carried: dict[str, Any] = {}
@@ -98,7 +97,6 @@ class CarriedSocket:
             await self._close()
         finally:
             self._stay = None
-            self.source.close()
 
     def finish(self) -> None:
         """Close it as a restarting server does."""
@@ -113,11 +111,7 @@ class CarriedSocket:
 
     def _is_over(self) -> bool:
         """Whether no handler is to have it any more."""
-        if self._ending or self.closed or self.gone:
-            return True
-        message = self.source.peek() if self.opened else None
-        self.gone = message is not None and message["type"] == "websocket.disconnect"
-        return self.gone
+        return self._ending or self.closed or self.gone
 
     async def _stay_on(self, generation: Any, *, resumed: bool) -> None:
         """Let the handler of a generation have it, until that is done or was asked to leave for too long."""

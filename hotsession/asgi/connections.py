@@ -35,17 +35,18 @@ class HTTPExchange(Work):
         last: whether a stream that begins now ends at once, because another process is about to take over.
     """
 
-    __slots__ = ("_heard", "_sending", "_stream", "close", "last")
-
     gone: ClassVar[Message] = {"type": "http.disconnect"}
+
+    close: bool = False
+    last: bool = False
+    _heard: bool = False  # the whole request: who goes on to listen waits for the client to leave
+    _sending: int = 0  # parts of the stream that the server has not taken yet
+    _stream: EventStream | None = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         super().__init__(scope, receive, send)
-        self.close = close
-        self.last = False
-        self._heard = False  # the whole request: who goes on to listen waits for the client to leave
-        self._sending = 0  # parts of the stream that the server has not taken yet
-        self._stream: EventStream | None = None
+        if close:
+            self.close = True
 
     def describe(self) -> str:
         """Method and path."""
@@ -126,16 +127,12 @@ class WebSocketConnection(Work):
         send: the server's.
     """
 
-    __slots__ = ("_closed", "close", "last")
-
     endless = True
     gone: ClassVar[Message] = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": RELOADED}
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(scope, receive, send)
-        self.close = False
-        self.last = False
-        self._closed = False
+    close: bool = False
+    last: bool = False
+    _closed: bool = False
 
     def describe(self) -> str:
         """That it is a WebSocket, and its path."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +103,7 @@ class Host:
         self._open: set[CarriedExchange | CarriedSocket] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # set when nothing is open, once somebody waits for that
         self._scope: ContextVar[int] = registry.scope_variable
         self._carrier: Carrier | None = None
 
@@ -227,30 +226,32 @@ class Host:
         if kind == "websocket" and self._draining:
             return await refuse(receive, send, "another process is taking over")
         if kind == "websocket":
-            socket = CarriedSocket(scope, receive, send, self)
-            with self._opened(socket):
-                await socket.run()
+            await self._connect(scope, receive, send)
         else:
             exchange = CarriedExchange(scope, receive, send, close=self._draining)
             await self._answer(generation, exchange)
+            while exchange.moves:
+                following = None if self._draining else await self.serving()
+                if following is None:
+                    await exchange.stay()
+                else:
+                    exchange = exchange.onward()
+                    await self._answer(following, exchange)
         return None
 
-    async def _answer(self, generation: Generation, exchange: CarriedExchange) -> None:
-        """Answer a request, and go on with its event stream on one generation after the other."""
-        while True:
-            with self._opened(exchange):
-                await self._answer_here(generation, exchange)
-            if not exchange.moves:
-                return
-            following = None if self._draining else await self.serving()
-            if following is None:
-                exchange.stay()
-                return
-            generation, exchange = following, exchange.onward()
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, on one generation after the other."""
+        socket = CarriedSocket(scope, receive, send, self)
+        self._open.add(socket)
+        try:
+            await socket.run()
+        finally:
+            self._ended(socket)
 
-    async def _answer_here(self, generation: Generation, exchange: CarriedExchange) -> None:
-        """Let one generation answer a request."""
+    async def _answer(self, generation: Generation, exchange: CarriedExchange) -> None:
+        """Answer a request; its event stream may move on from there."""
         error: Exception | None = None
+        self._open.add(exchange)
         try:
             await self.run(generation, exchange, resumed=exchange.resumed)
         except asyncio.CancelledError:
@@ -260,20 +261,14 @@ class Host:
             error = failure
         finally:
             exchange.release()
-        if not exchange.end(error) and error is not None:
+            self._ended(exchange)
+        if (error is not None or exchange.resumed) and not exchange.end(error) and error is not None:
             raise error
 
-    @contextlib.contextmanager
-    def _opened(self, work: CarriedExchange | CarriedSocket) -> Iterator[None]:
-        """Count a request or connection as open during the block."""
-        self._open.add(work)
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._open.discard(work)
-            if not self._open:
-                self._idle.set()
+    def _ended(self, work: CarriedExchange | CarriedSocket) -> None:
+        self._open.discard(work)
+        if not self._open and self._idle is not None:
+            self._idle.set()
 
     async def serving(self) -> Generation | None:
         """The generation that serves, waited for while none does because the next is to take over; None at the end."""
@@ -287,16 +282,12 @@ class Host:
         Raises:
             BaseException: what the app raised.
         """
+        number = generation.number
         generation.begin(work)
-        token = self._scope.set(generation.number)
-        work.standing = standing(generation.number, work.connection, resumed=resumed, carry=self.options.carry)
+        token = self._scope.set(number)
+        work.standing = own = standing(number, work.connection, resumed=resumed, carry=self.options.carry)
         # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
-        scope = {
-            **work.scope,
-            "state": generation.lifespan.state.copy(),
-            KEY: work.standing,
-            CARRIED: work.carried,
-        }
+        scope = {**work.scope, "state": generation.lifespan.state.copy(), KEY: own, CARRIED: work.carried}
         try:
             if self._carrier is None:
                 await generation.app(scope, work.receive, work.send)
@@ -315,8 +306,9 @@ class Host:
 
     async def drained(self, seconds: float | None) -> bool:
         """Wait at most so many seconds (None: for ever) until no request runs; whether that is so."""
-        if self._idle.is_set():  # `wait_for` would not look when no time is given
+        if not self._open:  # `wait_for` would not look when no time is given
             return True
+        self._idle = asyncio.Event()
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:

@@ -1,112 +1,24 @@
 """A client's messages, for an app whose connection may be ended by us, or handed on to another app: it then sees the
 client leave.
 
-It behaves as the server's own `receive` does: a message that is there is returned without giving way (by that
-Starlette's `is_disconnected` looks), and none is lost when the app gives up waiting (`wait_for`).
+The server's `receive` is awaited in the task of the app that asks, so that it costs, and behaves, as without us. Who
+waits when the connection is ended is cancelled, which here, where nothing of the app runs, is turned into the message
+that the client is gone. As with every server, a `receive` that is cancelled loses no message: `asyncio.wait_for` and
+Starlette's `is_disconnected` cancel it all the time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any
 
 from starlette.types import Message, Receive
-
-
-class Source:
-    """The server's side of one connection, asked for one message at a time, by one inbox after the other.
-
-    Who waits in an inbox must be free to go without a message, and without one being lost. So the server's coroutine is
-    run here, by hand, and goes on where it stood when the next one asks. (A task for it would do the same, and cost a
-    WebSocket that only echoes a fifth of its throughput.)
-
-    Args:
-        receive: the server's.
-
-    Attributes:
-        receive: the same.
-        wake: of the inbox that reads now: called when it is worth asking again.
-    """
-
-    __slots__ = ("_blocked_on", "_coroutine", "_held", "receive", "wake")
-
-    def __init__(self, receive: Receive) -> None:
-        self.receive = receive
-        self._coroutine: Coroutine[Any, Any, Message] | None = None  # the server's; it has begun, and waits
-        self._blocked_on: asyncio.Future[Any] | None = None
-        self._held: Message | None = None  # taken out to be looked at
-        self.wake: Callable[[], None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Source waiting={self._coroutine is not None}>"
-
-    def take(self) -> Message | None:
-        """The next message; None if there is none yet, and then `wake` is called in time."""
-        if self._held is not None:
-            message, self._held = self._held, None
-            return message
-        if self._blocked_on is not None:
-            if not self._blocked_on.done():
-                return None
-            self._blocked_on = None
-        coroutine = self._coroutine
-        if coroutine is None:
-            receiving = self.receive()
-            coroutine = receiving if inspect.iscoroutine(receiving) else _result_of(receiving)
-        self._coroutine = None
-        try:
-            waits_for = coroutine.send(None)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        self._coroutine = coroutine
-        self._blocked_on = future = _as_future(waits_for)
-        future.add_done_callback(self._go_on)
-        return None
-
-    def peek(self) -> Message | None:
-        """The next message, which stays where it is; None if there is none yet."""
-        self._held = self.take()
-        return self._held
-
-    def close(self) -> None:
-        """Ask the server for nothing more."""
-        coroutine, self._coroutine, self.wake = self._coroutine, None, None
-        if coroutine is not None:
-            with suppress(RuntimeError):  # it goes on waiting in its clean-up: that is its own affair
-                coroutine.close()
-        if self._blocked_on is not None:
-            self._blocked_on.remove_done_callback(self._go_on)
-            self._blocked_on = None
-
-    def _go_on(self, _: asyncio.Future[Any]) -> None:
-        if self.wake is not None:
-            self.wake()
-
-
-async def _result_of(awaitable: Any) -> Message:
-    """A coroutine for what a server gives that is none."""
-    message: Message = await awaitable
-    return message
-
-
-def _as_future(waits_for: Any) -> asyncio.Future[Any]:
-    """The future that a coroutine waits for, as asyncio's tasks would take it over."""
-    if waits_for is None:  # it just gives way
-        future = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(future.set_result, None)
-        return future
-    waits_for._asyncio_future_blocking = False
-    return waits_for  # type: ignore[no-any-return]
 
 
 class Inbox:
     """The messages of one connection.
 
     Args:
-        receive: the server's, or what another inbox of the same connection has read from.
+        receive: the server's.
         gone: the message that tells the app that the client has left.
 
     Attributes:
@@ -114,14 +26,15 @@ class Inbox:
         ended: whether it was ended.
     """
 
-    __slots__ = ("_gone", "_source", "_stopped", "_waiters", "ended", "told")
+    __slots__ = ("_gone", "_interrupted", "_over", "_receive", "_stopped", "_waiting", "ended", "told")
 
-    def __init__(self, receive: Receive | Source, gone: Message) -> None:
+    def __init__(self, receive: Receive, gone: Message) -> None:
         self.told = self.ended = self._stopped = False
         self._gone = gone
-        self._waiters: list[asyncio.Future[None]] = []
-        self._source = receive if isinstance(receive, Source) else Source(receive)
-        self._source.wake = self._wake
+        self._receive = receive
+        self._waiting: dict[asyncio.Task[object], int] = {}  # and how often each was cancelled before
+        self._interrupted: set[asyncio.Task[object]] = set()  # those of them that we have cancelled
+        self._over: asyncio.Event | None = None  # set when it is ended, once somebody waits for that
 
     def __repr__(self) -> str:
         return f"<Inbox waiting={self.waiting} ended={self.ended}>"
@@ -129,37 +42,50 @@ class Inbox:
     @property
     def waiting(self) -> bool:
         """Whether the app waits for a message."""
-        return bool(self._waiters)
+        return bool(self._waiting)
 
     async def next(self) -> Message:
         """The next message, or that the client is gone when the connection is ended first."""
-        while not self.ended:
-            if not self._stopped and (message := self._source.take()) is not None:
-                return message
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+        if not self._stopped:
+            task = asyncio.current_task()
+            if task is None:
+                raise RuntimeError("a client's messages are received in a task")
+            self._waiting[task] = task.cancelling()
             try:
-                await waiter
+                return await self._receive()
+            except asyncio.CancelledError:
+                if not self._is_ours(task):
+                    raise
             finally:
-                self._waiters.remove(waiter)
+                del self._waiting[task]
+                if task in self._interrupted:  # the server took no notice
+                    self._is_ours(task)
+        if not self.ended:
+            self._over = self._over or asyncio.Event()
+            await self._over.wait()
         self.told = True
         return self._gone
 
     def stop(self) -> None:
         """Ask the server for nothing more, and let the app wait for the end, which is about to come."""
         self._stopped = True
-        self._source.close()
+        for task in self._waiting.keys() - self._interrupted:
+            self._interrupted.add(task)
+            task.cancel()
 
     def end(self) -> None:
         """Tell the app from now on that its client is gone."""
         self.ended = True
-        self._wake()
+        self.stop()
+        if self._over is not None:
+            self._over.set()
 
     def close(self) -> None:
-        """Stop asking the server: the app is done."""
-        self._source.close()
+        """Nothing is asked of the server once nobody waits."""
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _is_ours(self, task: asyncio.Task[object]) -> bool:
+        """Take back our cancellation of a task; return whether it was ours alone."""
+        if task not in self._interrupted:
+            return False
+        self._interrupted.discard(task)
+        return task.uncancel() <= self._waiting.get(task, 0)

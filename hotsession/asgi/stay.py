@@ -11,10 +11,10 @@ from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hotsession.asgi.connections import WebSocketConnection
-from hotsession.asgi.inbox import Inbox, Source
+from hotsession.asgi.inbox import Inbox
 from hotsession.asgi.leaving import PAUSE, Handler, next_step
 from hotsession.asgi.standing import Standing
 from hotsession.asgi.work import StreamEnded
@@ -28,7 +28,7 @@ class Socket(Protocol):
 
     Attributes:
         scope: the ASGI scope.
-        source: of the client's messages.
+        receive: the server's.
         forward: the server's `send`.
         opened: whether a handler was given the server's ``websocket.connect``.
         accepted: whether a handler has accepted it.
@@ -41,7 +41,7 @@ class Socket(Protocol):
     carried: dict[str, Any]
     connection: str
     scope: Scope
-    source: Source
+    receive: Receive
     forward: Send
     opened: bool
     accepted: bool
@@ -67,40 +67,26 @@ class Stay(WebSocketConnection):
         standing: what the handler is told of the connection, and says about it.
     """
 
-    __slots__ = (
-        "_asked_at",
-        "_connected",
-        "_drain",
-        "_heard_at",
-        "_listens",
-        "_loop",
-        "_overlaps",
-        "_sent_at",
-        "_socket",
-        "_timer",
-        "_told_at",
-        "accepted",
-        "carried",
-        "connection",
-        "refusal",
-        "standing",
-    )
+    accepted: bool = False
+    refusal: str | None = None
+    standing: Standing | None = None
+    _asked_at: float | None = None
+    _connected: bool = False
+    _drain: float = 0.0
+    _heard_at: float | None = None
+    _inbox: Inbox
+    _listens: bool = False
+    _overlaps: bool = False
+    _sent_at: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _told_at: float | None = None
 
     def __init__(self, socket: Socket) -> None:
-        super().__init__(socket.scope, socket.source.receive, socket.forward)
-        self._socket = socket
+        super().__init__(socket.scope, socket.receive, socket.forward)
         self.carried, self.connection = socket.carried, socket.connection
-        self._inbox: Inbox = Inbox(socket.source, {**self.gone})
+        self._inbox = Inbox(socket.receive, {**self.gone})
         self._loop = asyncio.get_running_loop()
-        self._connected = self._listens = self._overlaps = self.accepted = False
-        self._asked_at: float | None = None
-        self._told_at: float | None = None
-        self._heard_at: float | None = None
-        self._sent_at: float | None = None
-        self._drain = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self.refusal: str | None = None
-        self.standing: Standing | None = None
+        self._socket = socket
 
     def enter(self) -> None:
         """Make the running task, and those that it starts, the handler's."""

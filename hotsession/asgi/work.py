@@ -53,38 +53,26 @@ class Work:
         task: what the app runs in.
     """
 
-    __slots__ = (
-        "_inbox",
-        "_left",
-        "_receive",
-        "_released",
-        "_send",
-        "_told",
-        "cancelled",
-        "finished",
-        "inbox",
-        "scope",
-        "task",
-    )
-
     gone: ClassVar[Message]
     """What tells the app that its client has left."""
 
+    # What is so for nearly all of them stands here: there is one for every request, and each assignment takes time.
+    cancelled: int = 0
+    finished: bool = False
+    inbox: type[Inbox | DirectInbox] = Inbox
+    _inbox: Inbox | DirectInbox | None = None
+    _left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
+    _released: bool = False
+    _told: bool = False
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.cancelled = 0
-        self.finished = False
-        self.inbox: type[Inbox | DirectInbox] = Inbox
+        self.scope = scope
+        self._receive = receive
+        self._send = send
         try:
             self.task: Cancellable | None = asyncio.current_task()
         except RuntimeError:  # on trio tasks can't be cancelled: who wants to puts a scope here
             self.task = None
-        self.scope = scope
-        self._receive = receive
-        self._send = send
-        self._inbox: Inbox | DirectInbox | None = None
-        self._left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
-        self._released = False
-        self._told = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.describe()}>"
@@ -114,7 +102,7 @@ class Work:
         self._released = True
         if self._inbox is not None:
             self._inbox.close()
-        if isinstance(self.task, asyncio.Task):
+        if self.cancelled and isinstance(self.task, asyncio.Task):
             for _ in range(self.cancelled):
                 self.task.uncancel()
 
