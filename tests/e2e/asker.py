@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, wait_until
 
-DEADLINE = 60.0
 ENDS = ("answered", "stopped", "failed")
 
 Event = dict[str, Any]

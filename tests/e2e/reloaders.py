@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
-import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, wait_until, write_project
 from tests.e2e.visitor import Visitor
 
@@ -190,8 +188,6 @@ class PatientVisitor(Visitor):
         """Wait for the WebSocket to be closed, connect until other code greets, and return what it was closed with."""
         before, code = self.hello["code"], None
         while self.hello["code"] == before:
-            with pytest.raises(ConnectionClosed) as closed:
-                self.socket.recv(DEADLINE)
-            code = closed.value.rcvd.code if closed.value.rcvd else None
+            code = self.wait_for_close()
             self.connect()
         return code

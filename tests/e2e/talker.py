@@ -15,9 +15,8 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server as WebSocketServer
 from websockets.sync.server import ServerConnection, serve
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import free_port, wait_until
-
-DEADLINE = 60.0
 
 
 class Talker:

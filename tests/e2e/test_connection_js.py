@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.browser import browser, needs_browser
 from tests.e2e.page import Page
 from tests.e2e.servers import Server, uvicorn, wait_until, write_project
-from tests.e2e.talker import DEADLINE, Talker
+from tests.e2e.talker import Talker
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
