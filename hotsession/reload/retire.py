@@ -73,6 +73,8 @@ class Retirement:
             await self.end(generation, self._drain_timeout, leaving)
         finally:
             del self._going[generation], self._leaving[generation]
+            for older in self._going:
+                older.codebase.take_home(generation.codebase)
             if not self._going:
                 self._on_empty()
 
