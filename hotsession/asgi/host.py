@@ -25,7 +25,7 @@ from hotsession.asgi.lifespan import Lifespan
 from hotsession.asgi.standing import CARRIED, KEY, standing
 from hotsession.asgi.stay import Stay
 from hotsession.asgi.witness import run_witnessed
-from hotsession.background.around import end_tasks
+from hotsession.background.around import end_endless, end_tasks
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
 from hotsession.ownership import Ownership
@@ -300,6 +300,7 @@ class Host:
     def begin_drain(self) -> None:
         """End what never ends by itself, and ask clients to connect anew: another process is about to take over."""
         self._draining = True
+        end_endless()
         for work in tuple(self._open):
             work.close = True
             work.finish()

@@ -160,6 +160,14 @@ class Board:
         """Whether there is anything to begin or to end."""
         return bool(self._slots or self._declared)
 
+    def end_endless(self) -> None:
+        """Cancel all that does not finish by itself."""
+        with self._changing():
+            for slot in self._slots.values():
+                if slot.running is not None and slot.running.on_reload != "finish":
+                    drop(slot.next)
+                    slot.running.cancel()
+
     async def end(self) -> None:
         """Cancel all that runs in the running event loop and wait for its end, but for what does not end in time."""
         loop = asyncio.get_running_loop()

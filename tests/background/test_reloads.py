@@ -504,6 +504,18 @@ async def test_the_end_of_the_server_ends_it_before_the_lifespan(project: Projec
     assert not board().has_something
 
 
+@pytest.mark.parametrize("on_reload", ["finish", "restart", "keep"])
+async def test_a_process_that_makes_room_for_another_has_no_endless_task(project: Project, on_reload: str) -> None:
+    """The next one is about to begin it, while this one may have requests for long; a job may finish."""
+    await project.start(main("1", on_reload, AT_IMPORT))
+    await until(happened("begin 1"))
+    project.host.begin_drain()
+    if on_reload == "finish":
+        open_gate("1")
+    await until(happened("begin 1", "end 1"))
+    await until(lambda: not board().has_something)
+
+
 async def test_a_sync_endpoint_asks_in_its_thread(project: Project) -> None:
     """The task runs in the event loop, for the generation of the request."""
     threaded = """
