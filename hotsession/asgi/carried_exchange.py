@@ -103,6 +103,8 @@ class CarriedExchange(HTTPExchange):
 
     async def _pass_on(self, stream: EventStream, message: Message) -> None:
         ids = self._ids
+        if self.moves:
+            return await self._refuse_to_send()
         if ids is not None and not self.finished:
             if self._leaving and ids.last is not None:
                 message = stream.up_to_border(message)
@@ -110,6 +112,7 @@ class CarriedExchange(HTTPExchange):
         await super()._pass_on(stream, message)
         if self._leaving:
             self._leave_now()
+        return None
 
     # what the host calls
 
