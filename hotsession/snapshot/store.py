@@ -230,7 +230,7 @@ class Store:
         same = None if old is None else unchanged(old, fixed)
         if old is not None and same is not None and same[0] <= self.number and (expires is None or expires >= same[1]):
             writer = self.number
-            if same[0] < writer and _was_only_seen(old, record, payload, check):
+            if old is not None and same[0] < writer and _was_only_seen(old, record, payload, check):
                 writer = same[0]  # who is draining may still write what its requests change
             transaction.put(key, joined(fixed, loose, writer, same[1], payload, check))
             return True
