@@ -14,6 +14,7 @@ import hotsession
 from hotsession.background import run
 from hotsession.background.board import board
 from hotsession.registry import registry
+from hotsession.reload.generation import Work
 from tests.projects import Project, barrier, trace, until
 
 pytestmark = pytest.mark.anyio
@@ -166,6 +167,12 @@ async def test_finish_lets_the_old_end_and_then_begins_the_new(project: Project,
     assert await project.get("/ask") == "waiting"
     open_gate("1")
     await until(happened("begin 1", "end 1", "begin 2"))
+
+
+def test_a_run_is_work_of_a_generation() -> None:
+    """It has all that a generation asks of its work; the type checker compares what it takes and returns."""
+    work: type[Work] = run.Run
+    assert {name for name in vars(Work) if not name.startswith("_")} <= set(dir(work))
 
 
 async def test_finish_begins_nothing_by_itself(project: Project) -> None:
