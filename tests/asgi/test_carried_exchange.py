@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -145,12 +147,15 @@ async def test_it_goes_on(project: Project) -> None:
     await project.start(version(1))
     stream = await opened(project, "/feed", headers=((b"last-event-id", b"6"), (b"accept", b"text/event-stream")))
     assert stream.text == "id: 7\ndata: 1 1 False\n\n"
+    old = []
     for number in (2, 3):
+        old.append(weakref.ref(sys.modules["main"].app))
         outcome = await project.reload(version(number))
         assert outcome.carried == 1
         assert (await stream.next())["body"].decode() == f"id: {number + 6}\ndata: {number} {number} True\n\n"
     assert starts(stream) == 1
     assert [each for each in trace if each[1] == "gone"] == [(1, "gone"), (2, "gone")]
+    assert await project.collect(old) == []
     await leave(stream)
     await project.drained()
     assert not project.host._open

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -135,12 +137,15 @@ async def test_it_moves(project: Project) -> None:
     socket = await connect(project)
     _, generation, resumed, connection = (await socket.next())["told"]
     assert (generation, resumed) == (1, False)
+    old = []
     for number in (2, 3):
+        old.append(weakref.ref(sys.modules["main"].app))
         await project.reload(version(number))
         assert (await socket.next())["told"] == (number, number, True, connection)
         say(socket, "hello")
         assert await hear(socket) == f"{number} hello"
     assert trace == [(1, 1012, hotsession.RELOADED), (2, 1012, hotsession.RELOADED)]
+    assert await project.collect(old) == []
     await leave(socket)
     assert trace[2] == (3, 1000, None)
     await project.drained()
