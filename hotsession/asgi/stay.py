@@ -113,6 +113,8 @@ class Stay(WebSocketConnection):
         """What the app awaits for the next message from the client."""
         if not self._connected:
             return await self._connect()
+        if self._inbox.told:  # as servers do: nothing comes after a disconnect, so who asks all the same waits
+            await asyncio.Event().wait()
         self._listens = True
         message = await self._inbox.next()
         if self._inbox.told:
