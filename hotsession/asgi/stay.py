@@ -141,7 +141,7 @@ class Stay(WebSocketConnection):
         return self._send(message)
 
     async def _wait_in_vain(self) -> None:
-        """Let a handler wait that asks for more than a disconnect, as servers do; but not up to the end of the server."""
+        """Let who asks for more than a disconnect wait, as servers do; but not up to the end of the server."""
         await asyncio.sleep(PATIENCE)
         self.cancel()
         await asyncio.Event().wait()
