@@ -1,8 +1,8 @@
 """An inbox for asyncio and trio, and for a `receive` that may be another middleware's.
 
-Who waits is interrupted by a cancel scope, which nests with the task group that Starlette's `BaseHTTPMiddleware` opens in
-its `receive`. That costs more for each message than `hotsession.asgi.inbox.Inbox`, which is for the host, on asyncio and
-right before the server. A message that is there is returned without giving way all the same.
+Who waits is interrupted by a cancel scope, which nests with the task group that Starlette's `BaseHTTPMiddleware` opens
+in its `receive`. For each message that costs more than `hotsession.asgi.inbox.Inbox`, which is for the host, on asyncio
+and right before the server. A message that is there is returned without giving way all the same.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Stay(WebSocketConnection):
         """What the app calls with its next message to the client."""
         if message["type"] != "websocket.send" or self.finished or self._released:
             return self._send_rarely(message)
-        if not self._is_someone_else():
+        if _current.get() is self:
             now = self._loop.time()
             if self._inbox.waiting:
                 self._overlaps = True
