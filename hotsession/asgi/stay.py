@@ -120,7 +120,8 @@ class Stay(WebSocketConnection):
         if self._inbox.told:
             if self._told_at is None and self.leaving:
                 self._told_at = self._loop.time()
-                self._look()
+                if self._timer is None or self._timer.when() > self._told_at + PATIENCE:
+                    self._look()
         elif message["type"] == "websocket.disconnect":
             self._socket.gone = True
         else:
