@@ -138,6 +138,7 @@ class CarriedSocket:
         self._ending = True
         if stay.refusal is not None or (resumed and not stay.accepted and not self.gone):
             _log_refusal(stay, task)
+            await stay.said()  # the server takes nothing more once this has returned
         else:
             self.closed = True  # an app that just returns leaves the rest to the server
             task.result()

@@ -19,8 +19,9 @@ from hotsession.asgi.leaving import PATIENCE, PAUSE, Handler, next_step
 from hotsession.asgi.standing import Standing
 from hotsession.asgi.work import StreamEnded
 
-# The stay that the running code belongs to: its handler, and the tasks that this has started.
-_current: ContextVar[Stay | None] = ContextVar("hotsession_stay", default=None)
+# Stands for the stay that the running code belongs to: that of its handler, and of the tasks that this has started. Not
+# the stay itself: a server's timers keep the context that they were set in, and with it they would keep old code.
+_current: ContextVar[object] = ContextVar("hotsession_stay", default=None)
 
 
 class Socket(Protocol):
@@ -86,11 +87,12 @@ class Stay(WebSocketConnection):
         self.carried, self.connection = socket.carried, socket.connection
         self._inbox = Inbox(socket.receive, {**self.gone})
         self._loop = asyncio.get_running_loop()
+        self._mark = object()
         self._socket = socket
 
     def enter(self) -> None:
         """Make the running task, and those that it starts, the handler's."""
-        _current.set(self)
+        _current.set(self._mark)
 
     @property
     def has_left(self) -> bool:
@@ -133,7 +135,7 @@ class Stay(WebSocketConnection):
         """What the app calls with its next message to the client."""
         if message["type"] != "websocket.send" or self.finished or self._released:
             return self._send_rarely(message)
-        if _current.get() is self:
+        if _current.get() is self._mark:
             now = self._loop.time()
             if self._inbox.waiting:
                 self._overlaps = True
@@ -189,7 +191,7 @@ class Stay(WebSocketConnection):
             self.finish()
 
     def _is_someone_else(self) -> bool:
-        return _current.get() is not self
+        return _current.get() is not self._mark
 
     # what the host calls
 
