@@ -184,7 +184,7 @@ def _log_refusal(stay: Stay, task: asyncio.Task[None]) -> None:
     """Say why a connection ends here that was to go on."""
     error = task.exception() if task.done() and not task.cancelled() else None
     if stay.refusal is None:
-        why = "it raised before it accepted it" if error is not None else "it ended without accepting it"
+        why = f"it raised {error!r} before it accepted it" if error is not None else "it ended without accepting it"
     else:
         why, error = stay.refusal, None
     logger.error(

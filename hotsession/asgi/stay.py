@@ -195,18 +195,20 @@ class Stay(WebSocketConnection):
 
     # what the host calls
 
-    def leave(self, drain: float) -> Literal["moves", "ends"]:
+    def leave(self, drain: float) -> Literal["moves", "ends", "later"]:
         """Let the handler finish what it is in the middle of, and tell it then that its client has left.
 
         Args:
             drain: seconds that this may take at most.
 
         Returns:
-            Whether the connection moves on then, or ends; one of it happens in time, whatever the handler does.
+            Whether the connection moves on now, or ends, or does so later; it does in time, whatever the handler does.
         """
         if not self.leaving:
             self._asked_at, self._drain = self._loop.time(), drain
             self._look()
+        if not (self._inbox.waiting and self._inbox.ended):
+            return "later"
         return "ends" if self.closes_on_reload else "moves"
 
     def finish(self) -> None:
