@@ -42,6 +42,7 @@ class CarriedExchange(HTTPExchange):
         refusal: in words, why the app does not go on with a stream that is open; None if it does.
         resumed: whether it has begun with another app.
         standing: what the app is told of the connection, and says about it.
+        state: of the app's own.
     """
 
     moves: bool = False
@@ -58,6 +59,7 @@ class CarriedExchange(HTTPExchange):
         super().__init__(scope, receive, send, close=close)
         self.carried: dict[str, Any] = {}
         self.connection = new_connection()
+        self.state: dict[str, Any] = {}
 
     def onward(self) -> CarriedExchange:
         """The same request, to be answered by another app from where this one came to."""
@@ -67,7 +69,7 @@ class CarriedExchange(HTTPExchange):
         headers = [each for each in self.scope["headers"] if each[0] != b"last-event-id"]
         scope = {**self.scope, "headers": [*headers, (b"last-event-id", ids.last)]}
         other = CarriedExchange(scope, self._receive, self._send, close=self.close)
-        other.connection, other.carried = self.connection, self.carried
+        other.connection, other.carried, other.state = self.connection, self.carried, self.state
         other._stream, other._ids = self._stream, ids
         other.resumed = other._again = other._heard = True
         return other

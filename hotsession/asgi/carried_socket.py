@@ -49,6 +49,7 @@ class CarriedSocket:
         accepted: whether a handler has accepted it.
         closed: whether it was closed or refused, from our side.
         gone: whether a handler has seen the client leave.
+        state: of the app's own.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class CarriedSocket:
         "opened",
         "receive",
         "scope",
+        "state",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, generations: Generations) -> None:
@@ -74,6 +76,7 @@ class CarriedSocket:
         self.forward = send
         self.connection = new_connection()
         self.carried: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
         self.close = self.opened = self.accepted = self.closed = self.gone = False
         self._generations = generations
         self._ending = False

@@ -287,7 +287,7 @@ class Host:
         number = generation.number
         generation.begin(work)
         token = self._scope.set(number)
-        work.standing = own = standing(number, work.connection, resumed, self.options.carry)
+        work.standing = own = standing(number, work.connection, work.state, resumed, self.options.carry)
         # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
         scope = {**work.scope, "state": generation.lifespan.state.copy(), KEY: own, CARRIED: work.carried}
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -27,12 +27,14 @@ class Standing(TypedDict):
         generation: counts the versions of the code in this process, from 1; None without `hotsession run`.
         connection: an id of the connection, the same for as long as it is open.
         close_on_reload: whether it is closed at a reload instead of carried over.
+        state: a dict of the app's own that moves with the connection: what its first messages settled, say.
     """
 
     resumed: bool
     generation: int | None
     connection: str
     close_on_reload: bool
+    state: dict[str, Any]
 
 
 def new_connection() -> str:
@@ -40,13 +42,16 @@ def new_connection() -> str:
     return f"{_process}-{next(_numbers)}"
 
 
-def standing(generation: int | None, connection: str, resumed: bool = False, carry: bool = True) -> Standing:
+def standing(
+    generation: int | None, connection: str, state: dict[str, Any], resumed: bool = False, carry: bool = True
+) -> Standing:
     """What an app is told at the start."""
     return {
         "resumed": resumed,
         "generation": generation,
         "connection": connection,
         "close_on_reload": not carry,
+        "state": state,
     }
 
 
@@ -68,4 +73,4 @@ def close_on_reload(connection: HTTPConnection) -> None:
 def ensure_standing(scope: Scope) -> None:
     """Have a scope say it where no host of ours serves the app."""
     if KEY not in scope:
-        scope[KEY] = standing(None, new_connection())
+        scope[KEY] = standing(None, new_connection(), {})

@@ -37,8 +37,10 @@ class Socket(Protocol):
         gone: whether a handler has seen the client leave.
         carried: what its sessions are.
         connection: its id.
+        state: of the app's own.
     """
 
+    state: dict[str, Any]
     carried: dict[str, Any]
     connection: str
     scope: Scope
@@ -66,6 +68,7 @@ class Stay(WebSocketConnection):
         connection: its id.
         refusal: in words, how the handler has refused a connection that is open; None if it has not.
         standing: what the handler is told of the connection, and says about it.
+        state: of the app's own.
     """
 
     accepted: bool = False
@@ -84,7 +87,7 @@ class Stay(WebSocketConnection):
 
     def __init__(self, socket: Socket) -> None:
         super().__init__(socket.scope, socket.receive, socket.forward)
-        self.carried, self.connection = socket.carried, socket.connection
+        self.carried, self.connection, self.state = socket.carried, socket.connection, socket.state
         self._inbox = Inbox(socket.receive, {**self.gone})
         self._loop = asyncio.get_running_loop()
         self._mark = object()

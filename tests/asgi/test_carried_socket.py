@@ -79,6 +79,14 @@ async def stop_button(scope, receive, send):
         answers.append(asyncio.create_task(answer()))
     for each in answers:
         each.cancel()
+async def joins(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    state = scope["hotsession"]["state"]
+    if "room" not in state:
+        state["room"] = (await receive())["text"]
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": f"{VERSION} {state['room']} {message['text']}"})
 async def opts_out(scope, receive, send):
     hotsession.close_on_reload(HTTPConnection(scope))
     await echo(scope, receive, send)
@@ -149,6 +157,19 @@ async def test_it_moves(project: Project) -> None:
     await leave(socket)
     assert trace[2] == (3, 1000, None)
     await project.drained()
+
+
+async def test_a_room_that_was_joined(project: Project) -> None:
+    """What the first message settled is in the state that moves with the connection."""
+    await project.start(version(1))
+    socket = await connect(project, "/joins")
+    say(socket, "kitchen")
+    say(socket, "a")
+    assert await hear(socket) == "1 kitchen a"
+    await project.reload(version(2))
+    say(socket, "b")
+    assert await hear(socket) == "2 kitchen b"
+    await leave(socket)
 
 
 async def test_messages_that_come_meanwhile(project: Project, caplog: pytest.LogCaptureFixture) -> None:

@@ -223,7 +223,7 @@ async def test_no_message_is_lost_to_the_end(server: Server, inbox: Inbox) -> No
 
 async def test_the_end_leaves_no_trace_in_the_task(server: Server, inbox: Inbox) -> None:
     """It goes on as one that was never cancelled, also within a timeout or a task group."""
-    seen = []
+    seen: list[Any] = []
 
     async def app() -> None:
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
@@ -259,7 +259,7 @@ async def test_an_app_that_gives_up_in_the_same_moment(server: Server, inbox: In
 async def test_a_scope_that_is_cancelled_in_the_same_moment(server: Server, inbox: Inbox, first: str) -> None:
     """The block is left as its owner wanted, and nothing of ours remains."""
     scope = anyio.CancelScope()
-    left = []
+    left: list[Any] = []
 
     async def app() -> None:
         with scope:
