@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from starlette.types import Message, Receive, Scope, Send
 
 from hotsession.asgi.connections import WebSocketConnection
+from hotsession.asgi.handshakes import begins_with_handshake
 from hotsession.asgi.inbox import Inbox
 from hotsession.asgi.leaving import PATIENCE, PAUSE, Handler, next_step
 from hotsession.asgi.standing import Standing
@@ -77,6 +78,7 @@ class Stay(WebSocketConnection):
     _asked_at: float | None = None
     _connected: bool = False
     _drain: float = 0.0
+    _heard: int = 0  # messages
     _heard_at: float | None = None
     _inbox: Inbox
     _listens: bool = False
@@ -130,6 +132,7 @@ class Stay(WebSocketConnection):
         elif message["type"] == "websocket.disconnect":
             self._socket.gone = True
         else:
+            self._heard += 1
             self._heard_at = self._loop.time()
             self._sent_at = None
         return message
@@ -176,9 +179,11 @@ class Stay(WebSocketConnection):
             if socket.accepted:
                 return None
             socket.accepted = True
+            if begins_with_handshake(self.scope, message) and self.standing is not None:
+                self.standing["close_on_reload"] = True
         elif self._inbox.told:
             return None
-        elif socket.accepted and not self.accepted:
+        elif socket.accepted and (not self.accepted or self._is_taken_by_surprise(message)):
             return self._refused_by(message)
         else:
             socket.closed = self._closed = True
@@ -188,10 +193,20 @@ class Stay(WebSocketConnection):
         """Note that the handler does not want a connection that is open, and let its client connect anew."""
         if self.refusal is None:
             if message["type"] == "websocket.close":
-                self.refusal = f"it closed it with {message.get('code', 1000)} before it accepted it"
+                when = "at its first message, maybe for want of a token: see close_on_reload()"
+                when = when if self.accepted else "before it accepted it"
+                self.refusal = f"it closed it with {message.get('code', 1000)} {when}"
             else:
                 self.refusal = f"it answered with status {message.get('status')}"
             self.finish()
+
+    def _is_taken_by_surprise(self, message: Message) -> bool:
+        """Whether the handler may have taken what a client said in the middle of a talk for its first words.
+
+        It then says what no client should hear that did nothing wrong: that its token is no good, say.
+        """
+        resumed = self.standing is not None and self.standing["resumed"]
+        return resumed and self._heard == 1 and message.get("code", 1000) not in (1000, 1001)
 
     def _is_someone_else(self) -> bool:
         return _current.get() is not self._mark

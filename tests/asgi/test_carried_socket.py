@@ -87,6 +87,15 @@ async def joins(scope, receive, send):
         state["room"] = (await receive())["text"]
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": f"{VERSION} {state['room']} {message['text']}"})
+async def wants_token(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": "graphql-ws" if "graphql" in scope["headers"] else None})
+    token = (await receive()).get("text")
+    if token != "open sesame":
+        await send({"type": "websocket.close", "code": 1008, "reason": "bad token"})
+        return
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": f"{VERSION} {message['text']}"})
 async def opts_out(scope, receive, send):
     hotsession.close_on_reload(HTTPConnection(scope))
     await echo(scope, receive, send)
@@ -170,6 +179,31 @@ async def test_a_room_that_was_joined(project: Project) -> None:
     say(socket, "b")
     assert await hear(socket) == "2 kitchen b"
     await leave(socket)
+
+
+async def test_a_handler_that_takes_a_message_for_the_first(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    """Its client is not told that its token is no good, which is final, but to connect anew; the log says why."""
+    await project.start(version(1))
+    socket = await connect(project, "/wants_token")
+    say(socket, "open sesame")
+    say(socket, "a")
+    assert await hear(socket) == "1 a"
+    await project.reload(version(2))
+    say(socket, "b")
+    await socket.end()
+    assert socket.sent[-1]["code"] == 1012
+    assert "it closed it with 1008 at its first message, maybe for want of a token" in caplog.text
+
+
+async def test_a_protocol_with_a_handshake(project: Project) -> None:
+    """It is closed at the reload, so that its client says its first messages again."""
+    await project.start(version(1))
+    socket = project.open("/wants_token", kind="websocket", headers=("graphql",))
+    assert (await socket.next())["subprotocol"] == "graphql-ws"
+    outcome = await project.reload(version(2))
+    assert (outcome.carried, outcome.closed) == (0, 1)
+    await socket.end()
+    assert socket.sent[-1]["code"] == 1012
 
 
 async def test_messages_that_come_meanwhile(project: Project, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -247,7 +247,7 @@ async def test_an_app_that_gives_up_in_the_same_moment(server: Server, inbox: In
     """Its own cancellation is not taken for ours, whichever came first."""
     waiting = asyncio.create_task(inbox.next())
     await asyncio.sleep(0)
-    steps = [waiting.cancel, inbox.end]
+    steps: list[Callable[[], object]] = [waiting.cancel, inbox.end]
     for step in steps if first == "app" else steps[::-1]:
         step()
     with pytest.raises(asyncio.CancelledError):
@@ -269,7 +269,7 @@ async def test_a_scope_that_is_cancelled_in_the_same_moment(server: Server, inbo
 
     running = asyncio.create_task(app())
     await asyncio.sleep(0)
-    steps = [scope.cancel, inbox.end]
+    steps: list[Callable[[], object]] = [scope.cancel, inbox.end]
     for step in steps if first == "scope" else steps[::-1]:
         step()
     await running
