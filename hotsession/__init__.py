@@ -14,6 +14,7 @@ from hotsession.errors import (
     HookFailed,
     HotsessionError,
     InvalidTransition,
+    MigrationFailed,
     MissingArgument,
     ReloadError,
     ServiceConflict,
@@ -35,6 +36,7 @@ from hotsession.lifecycle.jobs import Job
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.metrics import Metrics
 from hotsession.lifecycle.session import Session
+from hotsession.living import migrate, moved, renamed
 from hotsession.services import get_service, service
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
@@ -68,6 +70,7 @@ __all__ = [
     "Job",
     "MemoryStorage",
     "Metrics",
+    "MigrationFailed",
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
@@ -91,9 +94,12 @@ __all__ = [
     "flush",
     "get_service",
     "keep",
+    "migrate",
     "module",
+    "moved",
     "open_storage",
     "provide",
+    "renamed",
     "reset",
     "service",
     "session_routes",

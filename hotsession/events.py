@@ -47,7 +47,10 @@ class Reloaded:
         stale: kept names whose factory changed while the old value was kept.
         seconds: from the first event of the change to the swap.
         busy: what the old generation still works on, in words.
-        failures: hooks that raised.
+        failures: hooks that raised, and steps of objects in kept values.
+        converted: how many objects in kept values are of their new class now, by its name; sessions follow when they
+            are touched, or soon after.
+        left: objects in kept values that stay as they were, in words.
     """
 
     generation: int
@@ -61,6 +64,8 @@ class Reloaded:
     seconds: float = 0.0
     busy: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    converted: dict[str, int] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

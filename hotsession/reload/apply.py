@@ -24,6 +24,7 @@ from hotsession.reload.follow import Follower, Outcome, Overtaken
 from hotsession.reload.generation import Generation
 from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
+from hotsession.reload.living_objects import LivingObjects
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.patience import Patience
 from hotsession.reload.plan import Plan, Scope
@@ -73,6 +74,7 @@ class Reloader:
         self._stage = stage
         self._views = Views()
         self._sweeper = Sweeper(self._activity)
+        self._objects = LivingObjects(self._sweeper.soon)
         self.retirement = Retirement(drain_timeout, self._when_old_ones_are_gone)
         self._patience = Patience(self.feed.wait)
         self._handover = Handover(stage.hold, self.retirement, self._patience, stop_first=stop_first)
@@ -135,6 +137,7 @@ class Reloader:
         self._stopped = True  # a reset that waits for its turn must start nothing any more
         generation, self.current = self.current, None
         self._sweeper.stop()
+        self._objects.stop()
         if generation is not None:
             await in_time("the on_dispose hooks", dispose_modules(generation))
             await self.retirement.end(generation, 0.0)
@@ -206,6 +209,7 @@ class Reloader:
                     raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None
+                followed = self._objects.follow(old)
         except (Overtaken, NameTaken, Abandoned):
             self._roll_back(load)
             return Overtaken()
@@ -232,7 +236,9 @@ class Reloader:
             replaced=committed.replaced,
             stale=committed.stale,
             seconds=seconds,
-            failures=failures,
+            failures=(*failures, *followed.failures),
+            converted=followed.converted,
+            left=followed.left,
         )
 
     async def _import(self, load: Load, plan: Plan, reset: Reset) -> Load:
@@ -301,6 +307,7 @@ class Reloader:
     def _when_old_ones_are_gone(self) -> None:
         self._uncover()
         if self.current is not None:
+            self._objects.old_code_is_gone()
             self._sweeper.soon()
 
     def _activity(self) -> int:

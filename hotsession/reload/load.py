@@ -15,6 +15,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from hotsession.living.classes import living
 from hotsession.registry import Committed, Transaction, registry
 from hotsession.reload.adapters import begin_all
 from hotsession.reload.codebase import Abandoned, Codebase
@@ -183,7 +184,9 @@ class Load:
         """
         committed = registry.commit(self._transaction)
         self._views.close()
-        gone = self.generation.codebase.commit()
+        codebase, replaced = self.generation.codebase, dict(self.generation.codebase.replaced)
+        gone = codebase.commit()
+        living().note(replaced, codebase.modules.__contains__)
         self._importer.current = self.generation.codebase
         self._transaction.codebase = None
         registry.serve_scope(self.generation.number)

@@ -29,6 +29,10 @@ def reloaded_line(event: Reloaded) -> str:
             f"{_names(event.stale)} kept although the code that builds it changed: "
             f"`hotsession reset {cure}` or r + Enter builds it anew"
         )
+    if event.converted:
+        parts.append(f"converted in kept values: {_names([f'{n} {name}' for name, n in event.converted.items()])}")
+    if event.left:
+        parts.append(f"left as they were: {_names(event.left)}")
     if event.busy:
         parts.append(f"old code still has work: {_names(event.busy)}")
     if event.failures:
@@ -137,5 +141,10 @@ def merged(first: Reloaded, then: Reloaded) -> Reloaded:
         replaced=tuple(dict.fromkeys((*first.replaced, *then.replaced))),
         stale=tuple(dict.fromkeys((*first.stale, *then.stale))),
         failures=(*first.failures, *then.failures),
+        converted={
+            name: first.converted.get(name, 0) + then.converted.get(name, 0)
+            for name in (*first.converted, *then.converted)
+        },
+        left=tuple(dict.fromkeys((*first.left, *then.left))),
         seconds=first.seconds + then.seconds,
     )

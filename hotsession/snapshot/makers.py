@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any
 
-from hotsession.snapshot.defaults import fill_in
+from hotsession.living.defaults import fill_in
 
 _MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from hotsession.living.defaults import slots_of
 from hotsession.ownership import Ownership
 from hotsession.registry import registry
-from hotsession.snapshot.defaults import slots_of
 from hotsession.snapshot.makers import (
     by_name,
     fill_cell,
