@@ -30,6 +30,7 @@ from hotsession.living.kinds import Kind, kind_of
 from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
 from hotsession.living.notices import Notices
 from hotsession.living.outcome import Outcome
+from hotsession.living.owning import is_own_module
 from hotsession.living.shapes import Shape, shape_of
 from hotsession.registry import registry
 
@@ -126,8 +127,13 @@ class Living:
         """How objects of a class hold others."""
         kind = self._kinds.get(cls)
         if kind is None:
-            kind = self._kinds[cls] = kind_of(cls, is_own=cls in self._addresses or self._is_own(_module_of(cls)))
+            kind = self._kinds[cls] = kind_of(cls, is_own=self.owns(cls))
         return kind
+
+    def owns(self, cls: type) -> bool:
+        """Whether a class is the app's."""
+        module = _module_of(cls)
+        return cls in self._addresses or self._is_own(module) or is_own_module(module)
 
     def reference(self, found: Any) -> Any:
         """What a class or function is now: itself, a newer one, or `GONE`."""

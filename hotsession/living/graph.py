@@ -119,7 +119,8 @@ def _refit_attributes(instance: Any, base: Any, swaps: Mapping[int, Any]) -> Non
     if all(after[name] is before[name] for name in before):
         return
     if base is functools.partial:
-        base.__setstate__(instance, (*after.values(), instance.__dict__ or None))
+        set_state: Any = base.__setstate__  # type: ignore[attr-defined]
+        set_state(instance, (*after.values(), instance.__dict__ or None))
         return
     for name, value in after.items():
         if value is not before[name]:

@@ -175,20 +175,34 @@ def member_of(member: enum.Enum, cls: Any) -> Any:
     Raises:
         CannotFollow: there is none.
     """
+    return member_named(cls, str(member.name), member.value)
+
+
+def member_named(cls: Any, name: str, value: Any) -> Any:
+    """The member that an Enum has by a name; of flags also several at once, as in ``READ|WRITE``.
+
+    Args:
+        cls: the Enum as it is now, whatever that is.
+        name: of the member as it was.
+        value: of the member as it was.
+
+    Raises:
+        CannotFollow: there is none.
+    """
     if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
         raise CannotFollow(f"its class is {described(cls)} now", "Make it an Enum again, or drop what holds it")
     renames = renames_of(cls)
-    found = cls.__members__.get(renames.get(member.name, member.name)) if member.name else None
-    if found is not None:
+    names = [renames.get(each, each) for each in name.split("|")]
+    if not issubclass(cls, enum.Flag):
+        names = [renames.get(name, name)]
+    if all(each in cls.__members__ for each in names):
+        found = cls.__members__[names[0]]
+        for each in names[1:]:
+            found = cls(found.value | cls.__members__[each].value)
         return found
-    if isinstance(member, enum.Flag) and issubclass(cls, enum.Flag):
-        parts = [str(each.name) for each in type(member) if each.value & member.value]
-        if all(name in cls.__members__ for name in parts):
-            value = cls(0)
-            for name in parts:
-                value |= cls.__members__[name]
-            return value
-    raise CannotFollow(f"{cls.__qualname__} has no member {member.name} now", "Bring it back, or tell with renamed()")
+    if issubclass(cls, enum.Flag) and name in ("None", "") and not value:
+        return cls(0)
+    raise CannotFollow(f"{cls.__qualname__} has no member {name} now", "Bring it back, or tell with renamed()")
 
 
 def described(found: object) -> str:
