@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.asides import Asides
@@ -121,6 +121,10 @@ def _another(instance: Any, cls: Any, made: Settled, before: dict[str, Any], asi
 def _empty(instance: Any, cls: Any) -> Any:
     """A new object of a class with what a built-in container of the old one holds, and no attributes."""
     base, wanted = _built_in(type(instance)), _built_in(cls)
+    if base is object and wanted in _FILLED:
+        return wanted.__new__(cls)
+    if wanted is object and base in _FILLED and not base.__len__(instance):  # type: ignore[attr-defined]
+        return object.__new__(cls)
     if base is not wanted:
         raise CannotFollow(
             f"it is built on {base.__name__}, and its class on {wanted.__name__} now",
@@ -175,16 +179,18 @@ def member_of(member: enum.Enum, cls: Any) -> Any:
     Raises:
         CannotFollow: there is none.
     """
-    return member_named(cls, str(member.name), member.value)
+    undone = {now: before for before, now in renames_of(type(member)).items()}
+    return member_named(cls, str(member.name), member.value, undone)
 
 
-def member_named(cls: Any, name: str, value: Any) -> Any:
+def member_named(cls: Any, name: str, value: Any, undone: Mapping[str, str] | None = None) -> Any:
     """The member that an Enum has by a name; of flags also several at once, as in ``READ|WRITE``.
 
     Args:
         cls: the Enum as it is now, whatever that is.
         name: of the member as it was.
         value: of the member as it was.
+        undone: names that members had before the class as it was called them otherwise, by those.
 
     Raises:
         CannotFollow: there is none.
@@ -192,9 +198,9 @@ def member_named(cls: Any, name: str, value: Any) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
         raise CannotFollow(f"its class is {described(cls)} now", "Make it an Enum again, or drop what holds it")
     renames = renames_of(cls)
-    names = [renames.get(each, each) for each in name.split("|")]
-    if not issubclass(cls, enum.Flag):
-        names = [renames.get(name, name)]
+    names = name.split("|") if issubclass(cls, enum.Flag) else [name]
+    names = [renames.get(each, each) for each in names]
+    names = [each if each in cls.__members__ else (undone or {}).get(each, each) for each in names]
     if all(each in cls.__members__ for each in names):
         found = cls.__members__[names[0]]
         for each in names[1:]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hotsession.living.classes import living
 from hotsession.living.outcome import Outcome
+from hotsession.snapshot.pickling import pickled
+from hotsession.snapshot.unpickling import unpickled
 
 
 class Code:
@@ -18,6 +20,7 @@ class Code:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
+        living().note({}, self._names.__contains__)
 
     def first(self, name: str = "shop", text: str = "") -> Any:
         """Make a module."""
@@ -58,3 +61,17 @@ def some_code() -> Iterator[Code]:
 def follow(root: Any) -> Outcome:
     """Bring all that hangs on an object to the classes as they are now."""
     return living().follow(root)
+
+
+def restarted(value: Any, save: Callable[[], object]) -> Any:
+    """What a value is after a restart that brings the code that `save` makes.
+
+    Raises:
+        Unreadable: nothing of it can be read by that code.
+    """
+    written = pickled(value)
+    assert not written.left_out
+    save()
+    found = unpickled(written.data)
+    assert not found.parked, found.parked
+    return found.value
