@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from hotsession.background.asking import task
+from hotsession.background.handle import TaskHandle
 from hotsession.bytecode import begin_if_restarted
 from hotsession.errors import (
     ConfigurationError,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from hotsession.asgi.hot_app import HotApp
     from hotsession.asgi.middleware import HotSessionMiddleware
     from hotsession.asgi.routes import session_routes
+    from hotsession.asgi.standing import close_on_reload
+    from hotsession.asgi.work import RELOADED
     from hotsession.lifecycle.data import SessionData
     from hotsession.storages.file import FileStorage
     from hotsession.storages.opening import open_storage
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from hotsession.storages.sqlite import SQLiteStorage
 
 __all__ = [
+    "RELOADED",
     "Artefacts",
     "Codec",
     "ConfigurationError",
@@ -90,6 +95,8 @@ __all__ = [
     "StorageError",
     "StorageUnavailable",
     "TargetError",
+    "TaskHandle",
+    "close_on_reload",
     "current_session",
     "flush",
     "get_service",
@@ -105,6 +112,7 @@ __all__ = [
     "session_routes",
     "sessions",
     "storage",
+    "task",
     "testing",
 ]
 
@@ -116,8 +124,10 @@ _LATER = {
     "FileStorage": "hotsession.storages.file",
     "HotApp": "hotsession.asgi.hot_app",
     "HotSessionMiddleware": "hotsession.asgi.middleware",
+    "RELOADED": "hotsession.asgi.work",
     "SQLiteStorage": "hotsession.storages.sqlite",
     "SessionData": "hotsession.lifecycle.data",
+    "close_on_reload": "hotsession.asgi.standing",
     "open_storage": "hotsession.storages.opening",
     "provide": "hotsession.asgi.dependencies",
     "session_routes": "hotsession.asgi.routes",

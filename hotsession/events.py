@@ -45,7 +45,10 @@ class Reloaded:
         sessions: live sessions by the name of their manager.
         replaced: kept names that were built anew.
         stale: kept names whose factory changed while the old value was kept.
+        tasks: what became of named background tasks, in words; those that finish on old code are in `busy`.
         seconds: from the first event of the change to the swap.
+        carried: how many WebSockets and event streams move on to the new code.
+        closed: how many were closed instead, because the app wants that.
         busy: what the old generation still works on, in words.
         failures: hooks that raised, and steps of objects in kept values.
         converted: how many objects in kept values are of their new class now, by its name; sessions follow when they
@@ -61,7 +64,10 @@ class Reloaded:
     sessions: dict[str, int] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     seconds: float = 0.0
+    carried: int = 0
+    closed: int = 0
     busy: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     converted: dict[str, int] = field(default_factory=dict)

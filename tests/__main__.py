@@ -1,4 +1,4 @@
-"""``python3 -m tests``: set everything up and run all tests; arguments go to pytest."""
+"""``python3 -m tests``: set everything up and run all tests, in several processes; arguments go to pytest."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ from examples.bootstrap import ROOT, become, environment
 
 
 def main() -> None:
-    """Run pytest in the project's own virtual environment."""
+    """Run pytest in the project's own virtual environment; ``-n 0`` runs it in one process."""
     python = environment("dev")
     os.chdir(str(ROOT))
-    become(str(python), "-m", "pytest", *sys.argv[1:])
+    become(str(python), "-m", "pytest", "--numprocesses=auto", "--dist=worksteal", *sys.argv[1:])
 
 
 if __name__ == "__main__":

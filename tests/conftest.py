@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -13,6 +14,12 @@ from tests.effort import times
 
 hypothesis.settings.register_profile("hotsession", max_examples=times(20, 200), deadline=None)
 hypothesis.settings.load_profile("hotsession")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for each processor: what starts servers and browsers mostly waits for them."""
+    return 0 if config.option.usepdb else min(2 * (os.cpu_count() or 1), 16)
 
 
 def pytest_collection_finish() -> None:

@@ -26,8 +26,7 @@ from hotsession.registry import registry
 from hotsession.reload.imports import Importer
 from hotsession.reload.report import error_text
 from hotsession.target import Target
-
-DEADLINE_SECONDS = 10.0
+from tests.deadlines import DEADLINE
 
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
@@ -90,7 +89,7 @@ class Barrier:
     def wait(self) -> None:
         """What is called by who can be held, in a thread that may block."""
         self._reached.set()
-        assert self._open.wait(DEADLINE_SECONDS), "nobody opened the barrier"
+        assert self._open.wait(DEADLINE), "nobody opened the barrier"
 
     async def wait_async(self) -> None:
         """The same on an event loop, which goes on meanwhile."""
@@ -98,7 +97,7 @@ class Barrier:
 
     async def reached(self) -> None:
         """Return when somebody is held."""
-        assert await asyncio.to_thread(self._reached.wait, DEADLINE_SECONDS), "nobody came to the barrier"
+        assert await asyncio.to_thread(self._reached.wait, DEADLINE), "nobody came to the barrier"
 
 
 barrier = Barrier()
@@ -156,12 +155,12 @@ class Exchange:
 
     async def next(self) -> dict[str, Any]:
         """The next message of the app."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE):
             return await self._outgoing.get()
 
     async def end(self) -> Exchange:
         """Return when the app has ended."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE):
             await self.task
         return self
 
@@ -306,7 +305,7 @@ class Project:
 
     async def drained(self) -> None:
         """Return when no generation but the one that serves has work left."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE):
             while others := [task for task in asyncio.all_tasks() if task.get_name().startswith("hotsession retires")]:
                 await asyncio.wait(others)
 
@@ -316,7 +315,7 @@ class Project:
         A thread that has done its work may need a moment to let go of it.
         """
         await self.drained()
-        end = time.monotonic() + DEADLINE_SECONDS
+        end = time.monotonic() + DEADLINE
         while True:
             gc.collect()
             alive = [each for each in found if each() is not None]
@@ -327,7 +326,7 @@ class Project:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until it is so, or the time is over."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

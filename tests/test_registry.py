@@ -16,8 +16,7 @@ import pytest
 
 from hotsession import registry as registry_module
 from hotsession.registry import Committed, Overtaken, Registry, Transaction, registry
-
-DEADLINE = 10.0
+from tests.deadlines import DEADLINE
 
 
 def in_threads(*functions: Callable[[], object]) -> None:

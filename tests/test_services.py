@@ -26,6 +26,7 @@ from hotsession.registry import Transaction, registry
 from hotsession.services import get_service, is_service, service
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
+from tests.deadlines import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -195,7 +196,7 @@ class Turnstile:
 
     def __init__(self) -> None:
         type(self).entered.set()
-        assert type(self).go.wait(10)
+        assert type(self).go.wait(DEADLINE)
         type(self).built += 1
         if type(self).fails:
             raise OSError("no network")
@@ -326,7 +327,7 @@ class Repository:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         while not condition():
             await anyio.lowlevel.checkpoint()
 

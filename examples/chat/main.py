@@ -14,10 +14,9 @@ from starlette.middleware import Middleware
 
 import hotsession
 
-from .routes import routes, say_goodbye
+from .routes import routes
 
 hot = hotsession.module(__name__)
-hot.on_dispose(say_goodbye)  # when newer code takes over, so that it answers the next message of an open chat
 hot.data["loads"] = hot.data.get("loads", 0) + 1  # handed from each version of this module to the next
 
 

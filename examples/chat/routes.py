@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -12,20 +12,20 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import hotsession
 
 from .models import Message, read
-from .services import ACCOUNTS, Planner, UnknownKey, summary
+from .services import ACCOUNTS, Planner, UnknownKey, spoken, summary
 
 PAGE = Path(__file__).parent / "page"
-SERVICE_RESTART = 1012
 LONGEST_MESSAGE = 2_000
 
 chats = hotsession.sessions("chats")
 connections = hotsession.keep("connections", lambda: {"opened": 0})
-sockets: dict[WebSocket, asyncio.Lock] = {}
+# The pages that are open, by the id of their connection; sockets can't be pickled, so a new process begins with none.
+here: dict[str, WebSocket] = hotsession.keep("here", dict, restart="rebuild")
 
 
 async def page(request: Request) -> Response:
@@ -45,39 +45,60 @@ async def new_chat(request: Request) -> Response:
 
 
 async def talk(websocket: WebSocket) -> None:
-    """Answer message after message until one side closes."""
+    """Answer message after message until one side closes, or newer code goes on with the connection."""
     await _chat_of(websocket)  # before accept, which is where a new visitor gets the cookie
     await websocket.accept()
-    connections["opened"] += 1
-    await websocket.send_json({"type": "hello", "connection": connections["opened"], "code": websocket.app.state.code})
-    answering = sockets[websocket] = asyncio.Lock()
+    connection: str = websocket.scope["hotsession"]["connection"]  # the same for old and new code
+    here[connection] = websocket
+    stays = False
     try:
-        async for asked in websocket.iter_text():
-            async with answering:
-                if websocket not in sockets:
-                    break  # `say_goodbye` has closed it: the page asks again, and the new code answers
-                await websocket.send_json(await _reply(websocket, asked))
+        await _greet(websocket)
+        while True:
+            await _answer(websocket, await websocket.receive_text())
+    except WebSocketDisconnect as disconnect:
+        stays = disconnect.reason == hotsession.RELOADED  # the page is still there: nobody has left
     finally:
-        sockets.pop(websocket, None)
+        if not stays:
+            here.pop(connection, None)
+            await _tell_everybody()
 
 
-async def say_goodbye() -> None:
-    """Close every open socket once it has given the answer it is working on; the page comes back at once."""
-    for websocket, answering in list(sockets.items()):
-        async with answering:
-            if sockets.pop(websocket, None) is not None:
-                await websocket.close(SERVICE_RESTART, "new code")
+async def _greet(websocket: WebSocket) -> None:
+    """Say which code answers from now on, and to a page that is new who it is and how many are here."""
+    code = websocket.app.state.code
+    if websocket.scope["hotsession"]["resumed"]:
+        await websocket.send_json({"type": "code", "code": code})
+        return
+    connections["opened"] += 1
+    await websocket.send_json({"type": "hello", "connection": connections["opened"], "code": code})
+    await _tell_everybody()
+
+
+async def _tell_everybody() -> None:
+    for websocket in list(here.values()):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is leaving, and will say so itself
+            await websocket.send_json({"type": "here", "pages": len(here)})
+
+
+async def _answer(websocket: WebSocket, asked: str) -> None:
+    """Answer a message word by word. The answer is in the session by then; `ack` lets the page forget the message."""
+    reply = await _reply(websocket, asked)
+    if reply["type"] == "answer":
+        async for words in spoken(reply["message"]["text"]):
+            await websocket.send_json({"type": "words", "to": reply["ack"], "text": words})
+    await websocket.send_json(reply)
 
 
 async def _reply(websocket: WebSocket, asked: str) -> dict[str, Any]:
+    said: Message = {"role": "you", "text": ""}
     try:
         said, api_key = _understood(asked)
         planner = await hotsession.get_service(Planner, key=api_key, api_key=api_key)
     except (ValueError, UnknownKey) as error:
-        return {"type": "error", "text": str(error)}
+        return {"type": "error", "ack": said.get("id"), "text": str(error)}
     chat = await _chat_of(websocket)  # asked for each time: the page may have begun another chat meanwhile
     answer = await planner.answer(chat, said, websocket.app.state.code)
-    return {"type": "answer", "to": said.get("id"), "message": answer, "answers": planner.answers, "trip": _trip(chat)}
+    return {"type": "answer", "ack": said.get("id"), "message": answer, "answers": planner.answers, "trip": _trip(chat)}
 
 
 def _understood(asked: str) -> tuple[Message, str]:
@@ -111,10 +132,16 @@ def _trip(chat: hotsession.Session) -> str:
     return summary(read(chat.data.get("messages", [])).trip)
 
 
+def may(connection: HTTPConnection, action: str) -> str | None:
+    """Everybody may see the chat of their own."""
+    return connection.session.get("visitor") if action in ("list", "get", "events") else None
+
+
 routes = [
     Route("/", page),
     Route("/api/chat", history),
     Route("/api/chat", new_chat, methods=["POST"]),
     WebSocketRoute("/api/talk", talk),
+    Mount("/api/sessions", hotsession.session_routes(chats, may)),  # brings hotsession.js
     Mount("/page", StaticFiles(directory=PAGE)),
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Annotated
@@ -13,6 +16,7 @@ from .models import Message, Talk, Trip, read
 
 GREETING = "Sure!"
 SIGN_OFF = ""
+PACE = float(os.environ.get("CHAT_PACE") or 0.05)  # seconds from word to word
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,13 @@ class Planner:
             if re.search(pattern, text, re.IGNORECASE):
                 return f"{reply(talk, self.account)} {SIGN_OFF}".strip()
         return f"{_plan(talk, self.account)} {SIGN_OFF}".strip()
+
+
+async def spoken(text: str) -> AsyncIterator[str]:
+    """A text piece by piece, as fast as somebody speaks; joined, the pieces are the text."""
+    for piece in re.findall(r"\s*\S+", text):
+        yield piece
+        await asyncio.sleep(PACE)
 
 
 def answer_to(messages: list[Message], message_id: str | None) -> Message | None:

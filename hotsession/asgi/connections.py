@@ -1,7 +1,6 @@
-"""One request or connection on one generation: what the host hands to the app in place of the server's callables.
+"""One request or connection: what an app is handed in place of the server's callables, so that it can be told to end.
 
-Here is the place for carrying connections over to the next generation: the app never holds the server's own
-`receive` and `send`, so that what is behind them can change hands.
+Under a host of ours they move on to newer code: see `hotsession.asgi.carried_exchange` and `hotsession.asgi.stay`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import anyio
 from starlette.types import Message, Receive, Scope, Send
 
 from hotsession.asgi.event_stream import EventStream
-from hotsession.asgi.work import REASON, SECONDS, StreamEnded, Work, in_background
+from hotsession.asgi.work import RELOADED, SECONDS, StreamEnded, Work, in_background
 
 __all__ = ["SERVICE_RESTART", "HTTPExchange", "StreamEnded", "WebSocketConnection", "refuse"]
 
@@ -36,26 +35,30 @@ class HTTPExchange(Work):
         last: whether a stream that begins now ends at once, because another process is about to take over.
     """
 
-    __slots__ = ("_heard", "_sending", "_stream", "close", "last")
-
     gone: ClassVar[Message] = {"type": "http.disconnect"}
+
+    close: bool = False
+    last: bool = False
+    _heard: bool = False  # the whole request: who goes on to listen waits for the client to leave
+    _sending: int = 0  # parts of the stream that the server has not taken yet
+    _stream: EventStream | None = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         super().__init__(scope, receive, send)
-        self.close = close
-        self.last = False
-        self._heard = False  # the whole request: who goes on to listen waits for the client to leave
-        self._sending = 0  # parts of the stream that the server has not taken yet
-        self._stream: EventStream | None = None
+        if close:
+            self.close = True
 
     def describe(self) -> str:
         """Method and path."""
-        return f"{self._scope['method']} {self._scope['path']}"
+        return f"{self.scope['method']} {self.scope['path']}"
 
     @property
     def endless(self) -> bool:
-        """Whether it turned out to be an event stream, or pictures that replace each other."""
-        return self._stream is not None
+        """Whether it turned out to be an event stream, or pictures that replace each other.
+
+        An answer to a POST comes to its end: a model's, say, which would have to be asked for again.
+        """
+        return self._stream is not None and self.scope["method"] in ("GET", "HEAD")
 
     async def receive(self) -> Message:
         """What the app awaits for the next message from the client."""
@@ -72,7 +75,7 @@ class HTTPExchange(Work):
             self._stream = EventStream.begun_by(headers)
             if self.close:
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
-            if self._stream is not None and (self.close or self.last):
+            if (self.last or self.close) and self.endless:
                 return self._begin_and_finish(message)
         elif self._stream is not None:
             return self._pass_on(self._stream, message)
@@ -87,7 +90,7 @@ class HTTPExchange(Work):
         """Send more of a stream. Once it was told to end, what completes the event that has begun is the last of it."""
         if self.finished and stream.over:
             return await self._refuse_to_send()
-        message = stream.take_to_border(message) if self.finished else stream.take(message)
+        message = stream.take(stream.up_to_border(message) if self.finished else message)
         self._sending += 1
         try:
             await self._send(message)
@@ -116,7 +119,7 @@ class HTTPExchange(Work):
 
 
 class WebSocketConnection(Work):
-    """One WebSocket. It stays on the generation that it was opened on until it ends or is told to.
+    """One WebSocket.
 
     Args:
         scope: the ASGI scope.
@@ -124,20 +127,16 @@ class WebSocketConnection(Work):
         send: the server's.
     """
 
-    __slots__ = ("_closed", "close", "last")
-
     endless = True
-    gone: ClassVar[Message] = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": REASON}
+    gone: ClassVar[Message] = {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": RELOADED}
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(scope, receive, send)
-        self.close = False
-        self.last = False
-        self._closed = False
+    close: bool = False
+    last: bool = False
+    _closed: bool = False
 
     def describe(self) -> str:
         """That it is a WebSocket, and its path."""
-        return f"WebSocket {self._scope['path']}"
+        return f"WebSocket {self.scope['path']}"
 
     def receive(self) -> Awaitable[Message]:
         """What the app awaits for the next message from the client."""
@@ -158,7 +157,7 @@ class WebSocketConnection(Work):
     def finish(self) -> None:
         """Close it as a restarting server does: its client gets 1012, or no handshake, and its app a disconnect."""
         if not self.finished:
-            closing = {"type": "websocket.close", "code": SERVICE_RESTART, "reason": REASON}
+            closing = {"type": "websocket.close", "code": SERVICE_RESTART, "reason": RELOADED}
             self._end_with(None if self._closed else closing)
 
 

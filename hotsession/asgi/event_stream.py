@@ -29,13 +29,14 @@ class EventStream:
 
     Attributes:
         over: whether its last part is on its way.
+        readable: as given.
     """
 
-    __slots__ = ("_readable", "_tail", "over")
+    __slots__ = ("_tail", "over", "readable")
 
     def __init__(self, *, readable: bool) -> None:
         self.over = False
-        self._readable = readable
+        self.readable = readable
         self._tail = b"\n\n"  # before the first event is between events
 
     def __repr__(self) -> str:
@@ -60,28 +61,28 @@ class EventStream:
     @property
     def between_events(self) -> bool:
         """Whether what was sent so far ends with a complete event."""
-        return not self._readable or any(each.end() == len(self._tail) for each in _BORDER.finditer(self._tail))
+        return not self.readable or any(each.end() == len(self._tail) for each in _BORDER.finditer(self._tail))
 
     def take(self, message: Message) -> Message:
         """Note what the app sends."""
         if message["type"] == "http.response.body":
             self.over = not message.get("more_body", False)
-            if self._readable and (body := message.get("body", b"")):
+            if self.readable and (body := message.get("body", b"")):
                 self._tail = bytes((self._tail + body if len(body) < _LONGEST_BORDER else body)[-_LONGEST_BORDER:])
         return message
 
-    def take_to_border(self, message: Message) -> Message:
-        """Note what the app sends of a stream that ends with this event, and leave out what comes after it."""
+    def up_to_border(self, message: Message) -> Message:
+        """What the app sends without the event that it only begins with that."""
         body = message.get("body", b"")
         borders = [each.end() - len(self._tail) for each in _BORDER.finditer(self._tail + body)]
-        if self._readable and borders and borders[-1] > 0:
+        if self.readable and borders and borders[-1] > 0:
             message = {**message, "body": body[: borders[-1]], "more_body": True}
-        return self.take(message)
+        return message
 
     def last(self) -> Message:
         """The message that ends it."""
         body = b""
-        if self._readable:
+        if self.readable:
             blank = b"\n" if self.between_events else b""
             body = (b"" if self._tail[-1:] in (b"\n", b"\r") else b"\n") + RETRY + blank
         self.over = True

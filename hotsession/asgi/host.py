@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Literal
 
 from starlette.types import Receive, Scope, Send
 
-from hotsession.asgi.connections import HTTPExchange, WebSocketConnection, refuse
+from hotsession.asgi.carried_exchange import CarriedExchange
+from hotsession.asgi.carried_socket import CarriedSocket
+from hotsession.asgi.connections import refuse
 from hotsession.asgi.error_page import answer_with_failure
 from hotsession.asgi.interface import as_asgi3
 from hotsession.asgi.lifespan import Lifespan
+from hotsession.asgi.standing import CARRIED, KEY, standing
+from hotsession.asgi.stay import Stay
 from hotsession.asgi.witness import run_witnessed
+from hotsession.background.around import end_tasks
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
 from hotsession.ownership import Ownership
@@ -49,7 +54,8 @@ class HostOptions:
         scope: ``"changed"`` replaces changed modules and what imports them, ``"all"`` every own module.
         handover: ``"start-first"`` starts the new app before the old one ends; ``"stop-first"`` the other way round,
             while requests wait.
-        drain_timeout: seconds after which WebSockets and event streams of old code are ended.
+        drain_timeout: seconds after which WebSockets and event streams that still run on old code leave it.
+        carry: whether they move on to the new code; False to close them, so that their clients connect anew.
         lifespan: ``"auto"``, ``"on"`` or ``"off"``, as uvicorn means it.
         interface: ``"auto"``, ``"asgi3"``, ``"asgi2"`` or ``"wsgi"``, as uvicorn means it.
         poll: look at the files instead of listening to the system, as network drives need it.
@@ -62,6 +68,7 @@ class HostOptions:
     scope: Literal["changed", "all"] = "changed"
     handover: Literal["start-first", "stop-first"] = "start-first"
     drain_timeout: float = 60.0
+    carry: bool = True
     lifespan: Literal["auto", "on", "off"] = "auto"
     interface: Literal["auto", "asgi3", "asgi2", "wsgi"] = "auto"
     poll: bool = False
@@ -93,11 +100,10 @@ class Host:
         self._gate.set()
         self._draining = False
         self._started = asyncio.Lock()
-        self._work: set[HTTPExchange | WebSocketConnection] = set()
+        self._open: set[CarriedExchange | CarriedSocket] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # set when nothing is open, once somebody waits for that
         self._scope: ContextVar[int] = registry.scope_variable
         self._carrier: Carrier | None = None
 
@@ -182,6 +188,7 @@ class Host:
             self._following.cancel()
             await asyncio.wait([self._following])
             self._following = None
+        await end_tasks()
         if self._reloader is not None:
             await self._reloader.stop()
         if self._carrier is not None:
@@ -219,50 +226,89 @@ class Host:
         if kind == "websocket" and self._draining:
             return await refuse(receive, send, "another process is taking over")
         if kind == "websocket":
-            work: HTTPExchange | WebSocketConnection = WebSocketConnection(scope, receive, send)
+            await self._connect(scope, receive, send)
         else:
-            work = HTTPExchange(scope, receive, send, close=self._draining)
-        await self._run(generation, work, scope)
+            exchange = CarriedExchange(scope, receive, send, close=self._draining)
+            await self._answer(generation, exchange)
+            while exchange.moves:
+                following = None if self._draining else await self.serving()
+                if following is None:
+                    await exchange.stay()
+                else:
+                    exchange = exchange.onward()
+                    await self._answer(following, exchange)
         return None
 
-    async def _run(self, generation: Generation, work: HTTPExchange | WebSocketConnection, scope: Scope) -> None:
-        generation.begin(work)
-        self._work.add(work)
-        self._idle.clear()
-        token = self._scope.set(generation.number)
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, on one generation after the other."""
+        socket = CarriedSocket(scope, receive, send, self)
+        self._open.add(socket)
         try:
-            # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
-            scope = {**scope, "state": generation.lifespan.state.copy()}
+            await socket.run()
+        finally:
+            self._ended(socket)
+
+    async def _answer(self, generation: Generation, exchange: CarriedExchange) -> None:
+        """Answer a request; its event stream may move on from there."""
+        error: Exception | None = None
+        self._open.add(exchange)
+        try:
+            await self.run(generation, exchange, resumed=exchange.resumed)
+        except asyncio.CancelledError:
+            if exchange.cancelled_by_others:
+                raise
+        except Exception as failure:  # noqa: BLE001  whether it is raised is decided below
+            error = failure
+        finally:
+            exchange.release()
+            self._ended(exchange)
+        if (error is not None or exchange.resumed) and not exchange.end(error) and error is not None:
+            raise error
+
+    def _ended(self, work: CarriedExchange | CarriedSocket) -> None:
+        self._open.discard(work)
+        if not self._open and self._idle is not None:
+            self._idle.set()
+
+    async def serving(self) -> Generation | None:
+        """The generation that serves, waited for while none does because the next is to take over; None at the end."""
+        if not self._gate.is_set():
+            await self._gate.wait()
+        return self._reloader.current if self._reloader else None
+
+    async def run(self, generation: Generation, work: CarriedExchange | Stay, *, resumed: bool) -> None:
+        """Run the app of a generation for a request, or for a connection that stays on it.
+
+        Raises:
+            BaseException: what the app raised.
+        """
+        number = generation.number
+        generation.begin(work)
+        token = self._scope.set(number)
+        work.standing = own = standing(number, work.connection, resumed=resumed, carry=self.options.carry)
+        # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
+        scope = {**work.scope, "state": generation.lifespan.state.copy(), KEY: own, CARRIED: work.carried}
+        try:
             if self._carrier is None:
                 await generation.app(scope, work.receive, work.send)
             else:
                 await run_witnessed(self._carrier, generation.app, scope, work.receive, work.send)
-        except asyncio.CancelledError:
-            if work.cancelled_by_others:
-                raise
-        except Exception as error:
-            if not work.finished:
-                raise
-            logger.debug("%s, which was told to end, ended with %r", work.describe(), error)
         finally:
             self._scope.reset(token)
-            work.release()
             generation.end(work)
-            self._work.discard(work)
-            if not self._work:
-                self._idle.set()
 
     def begin_drain(self) -> None:
         """End what never ends by itself, and ask clients to connect anew: another process is about to take over."""
         self._draining = True
-        for work in tuple(self._work):
+        for work in tuple(self._open):
             work.close = True
             work.finish()
 
     async def drained(self, seconds: float | None) -> bool:
         """Wait at most so many seconds (None: for ever) until no request runs; whether that is so."""
-        if self._idle.is_set():  # `wait_for` would not look when no time is given
+        if not self._open:  # `wait_for` would not look when no time is given
             return True
+        self._idle = asyncio.Event()
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:

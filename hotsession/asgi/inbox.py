@@ -1,16 +1,15 @@
-"""A client's messages, for an app whose connection may be ended by us: it then sees the client leave.
+"""A client's messages, for an app whose connection may be ended by us, or handed on to another app: it then sees the
+client leave.
 
-It behaves as the server's own `receive` does: a message that is there is returned without giving way (by that
-Starlette's `is_disconnected` looks), and none is lost when the app gives up waiting (`wait_for`).
+The server's `receive` is awaited in the task of the app that asks, so that it costs, and behaves, as without us. Who
+waits when the connection is ended is cancelled, which here, where nothing of the app runs, is turned into the message
+that the client is gone. As with every server, a `receive` that is cancelled loses no message: `asyncio.wait_for` and
+Starlette's `is_disconnected` cancel it all the time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import types
-from collections.abc import Coroutine, Generator
-from typing import Any
 
 from starlette.types import Message, Receive
 
@@ -24,79 +23,69 @@ class Inbox:
 
     Attributes:
         told: whether the app was given that message.
+        ended: whether it was ended.
     """
 
-    __slots__ = ("_end", "_gone", "_pending", "_receive", "_stopped", "told")
+    __slots__ = ("_gone", "_interrupted", "_over", "_receive", "_stopped", "_waiting", "ended", "told")
 
     def __init__(self, receive: Receive, gone: Message) -> None:
-        self.told = False
-        self._stopped = False
-        self._receive = receive
+        self.told = self.ended = self._stopped = False
         self._gone = gone
-        self._pending: asyncio.Future[Message] | None = None  # asked of the server, and given to nobody yet
-        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._receive = receive
+        self._waiting: dict[asyncio.Task[object], int] = {}  # and how often each was cancelled before
+        self._interrupted: set[asyncio.Task[object]] = set()  # those of them that we have cancelled
+        self._over: asyncio.Event | None = None  # set when it is ended, once somebody waits for that
 
     def __repr__(self) -> str:
-        return f"<Inbox waiting={self._pending is not None} ended={self.ended}>"
+        return f"<Inbox waiting={self.waiting} ended={self.ended}>"
 
     @property
-    def ended(self) -> bool:
-        """Whether it was ended."""
-        return self._end.done()
+    def waiting(self) -> bool:
+        """Whether the app waits for a message."""
+        return bool(self._waiting)
 
     async def next(self) -> Message:
         """The next message, or that the client is gone when the connection is ended first."""
-        while not self.ended:
-            if self._stopped:
-                await asyncio.wait([self._end])
-                continue
-            pending = self._pending
-            if pending is None:
-                receiving = self._receive()
-                if not inspect.iscoroutine(receiving):
-                    pending = self._pending = asyncio.ensure_future(receiving)
-                else:
-                    try:
-                        waits_for = receiving.send(None)
-                    except StopIteration as stop:
-                        return stop.value  # type: ignore[no-any-return]
-                    pending = self._pending = asyncio.ensure_future(_go_on(receiving, waits_for))
-            if not pending.done():
-                either: list[asyncio.Future[Any]] = [pending, self._end]
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if pending.done() and pending is self._pending:
-                self._pending = None
-                return pending.result()
+        if not self._stopped:
+            task = asyncio.current_task()
+            if task is None:
+                raise RuntimeError("a client's messages are received in a task")
+            self._waiting[task] = task.cancelling()
+            try:
+                return await self._receive()
+            except asyncio.CancelledError:
+                if not self._is_ours(task):
+                    raise
+            finally:
+                del self._waiting[task]
+                if task in self._interrupted:  # the server took no notice
+                    self._is_ours(task)
+        if not self.ended:
+            self._over = self._over or asyncio.Event()
+            await self._over.wait()
         self.told = True
         return self._gone
 
     def stop(self) -> None:
         """Ask the server for nothing more, and let the app wait for the end, which is about to come."""
         self._stopped = True
-        self.close()
+        for task in self._waiting.keys() - self._interrupted:
+            self._interrupted.add(task)
+            task.cancel()
 
     def end(self) -> None:
         """Tell the app from now on that its client is gone."""
-        if not self._end.done():
-            self._end.set_result(None)
+        self.ended = True
+        self.stop()
+        if self._over is not None:
+            self._over.set()
 
     def close(self) -> None:
-        """Stop asking the server: the app is done."""
-        if self._pending is not None:
-            self._pending.cancel()
-            self._pending = None
+        """Nothing is asked of the server once nobody waits."""
 
-
-@types.coroutine
-def _go_on(coroutine: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
-    """Run the rest of a coroutine that has begun and waits for something."""
-    try:
-        while True:
-            try:
-                value = yield waits_for
-            except BaseException as error:  # noqa: BLE001  it is the coroutine's to handle
-                waits_for = coroutine.throw(error)
-            else:
-                waits_for = coroutine.send(value)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+    def _is_ours(self, task: asyncio.Task[object]) -> bool:
+        """Take back our cancellation of a task; return whether it was ours alone."""
+        if task not in self._interrupted:
+            return False
+        self._interrupted.discard(task)
+        return task.uncancel() <= self._waiting.get(task, 0)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotsession.asgi.cookies import SessionCookie
+from hotsession.asgi.standing import CARRIED, ensure_standing
 from hotsession.asgi.visit import BrowserVisit
+from hotsession.background.around import begin_tasks, live
 from hotsession.kept import SESSIONS, sessions
 from hotsession.lifecycle.current import current
 from hotsession.lifecycle.manager import SessionManager
@@ -89,7 +91,9 @@ class HotSessionMiddleware:
             else:
                 await self._reloader.run(partial(self._serve, manager), scope, receive, send)
         elif scope["type"] == "lifespan" and (reloader := _surroundings()) is not None:
-            await reloader.live(self.app, scope, receive, send)
+            await reloader.live(partial(live, self.app), scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await live(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -100,16 +104,22 @@ class HotSessionMiddleware:
             await self.app(scope, receive, send)
             return
         visit = BrowserVisit(manager, self._cookie, send)
-        for token in self._cookie.tokens(scope["headers"]):
-            record = await manager.find_token(hash_token(token))
-            if record is not None:
-                visit.open(token, record)
-                break
+        carried = scope.get(CARRIED)
+        if carried is None or not await visit.open_again(carried.get(self._scope_key)):
+            for token in self._cookie.tokens(scope["headers"]):
+                record = await manager.find_token(hash_token(token))
+                if record is not None:
+                    visit.open(token, record)
+                    break
         if not hasattr(visit.data, "mark_accessed"):
             await visit.begin()
         # As Starlette does, in the scope itself: middlewares around this one look there after the request.
         scope["session"] = visit.data
         scope[self._scope_key] = visit
+        if scope["type"] == "websocket":
+            ensure_standing(scope)
+            if carried is not None:
+                carried[self._scope_key] = visit  # the next handler may begin before this one has ended
         reset = current.set(visit)
         try:
             await self.app(scope, receive, visit.send)
@@ -121,6 +131,8 @@ class HotSessionMiddleware:
             visit.is_over = True
             if visit.unsaved or visit.is_watched:
                 await visit.finish()
+            if carried is not None:
+                carried[self._scope_key] = visit.identity()
 
     def _manager(self) -> SessionManager:
         """The kept manager. Looked for at each request, because `hotsession.reset()` drops it, and in little time."""
@@ -129,6 +141,7 @@ class HotSessionMiddleware:
             sessions(storage=self._storage)
             self._entry = entry = registry.find(BROWSERS)
             self._reloader = _surroundings()
+            begin_tasks()  # of a server that sends no lifespan
         manager: SessionManager = entry.value
         return manager
 

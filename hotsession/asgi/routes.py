@@ -41,7 +41,7 @@ def session_routes(
     ``POST /{id}/pause``     likewise ``/resume`` and ``/end``; ``{"reason"}``
     ``GET /events``          an event stream of changes, that goes on after ``Last-Event-ID``; see `session_events`
     ``GET /metrics``         figures
-    ``GET /hotsession.js``   the browser's side
+    ``GET /hotsession.js``   the browser's side, with ``/connection.js``
     ======================== =========================================================================================
 
     What goes wrong is answered with JSON: a ``code`` for programs, and a ``detail`` for people.

@@ -68,8 +68,8 @@ class SessionEndpoints:
         return json_response(plain(await self.manager.metrics()))
 
     async def script(self, request: Request) -> Response:
-        """The browser's side, as a JavaScript module. It tells nothing of this app, so everybody may have it."""
-        text, tag = _script()
+        """The browser's side, a JavaScript module. It tells nothing of this app, so everybody may have it."""
+        text, tag = _script(request.url.path.rsplit("/", 1)[-1])
         headers = {"etag": tag, "cache-control": "no-cache"}  # kept, and used when the server says it is still right
         if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
             return Response(status_code=304, headers=headers)
@@ -174,7 +174,7 @@ async def _within(reach: Reach, sessions: Iterable[Session]) -> list[Session]:
 
 
 @cache
-def _script() -> tuple[str, str]:
-    """The browser's side and its tag."""
-    text = files("hotsession.asgi.pages").joinpath("hotsession.js").read_text(encoding="utf-8")
+def _script(name: str) -> tuple[str, str]:
+    """A module of the browser's side, one that there is a route for, and its tag."""
+    text = files("hotsession.asgi.pages").joinpath(name).read_text(encoding="utf-8")
     return text, f'"{hashlib.blake2s(text.encode(), digest_size=8).hexdigest()}"'

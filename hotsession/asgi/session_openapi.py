@@ -187,6 +187,7 @@ OPERATIONS = (
         (403, 503),
     ),
     Operation("GET", "/hotsession.js", "script", "session_script", "The browser's side", {}, ()),
+    Operation("GET", "/connection.js", "script", "connection_script", "The part of it for WebSockets", {}, ()),
     Operation(
         "GET",
         "/{id}",

@@ -92,9 +92,27 @@ class BrowserVisit:
         if self._manager.keeps_copies:
             at_end_of_task(self.finish, id(self))
 
-    def open(self, token: bytes, record: Record) -> None:
+    def open(self, token: bytes | None, record: Record) -> None:
         """Take the session that the browser's token opens."""
         self._token, self._record, self.data = token, record, record.payload
+
+    async def open_again(self, known: BrowserVisit | tuple[bytes | None, str] | None) -> bool:
+        """Take the session that the same connection had before it moved on; return whether there is one.
+
+        Args:
+            known: that earlier visit, or what it told of itself.
+        """
+        identity = known.identity() if isinstance(known, BrowserVisit) else known
+        record = None if identity is None else await self._manager.find_carried(identity[1])
+        if identity is None or record is None:
+            return False
+        self.open(identity[0], record)
+        return True
+
+    def identity(self) -> tuple[bytes | None, str] | None:
+        """The browser's token and the id of its session; None if that is not stored."""
+        record = self._record if self._session is None else self._session.record
+        return (self._token, record.id) if record is not None and record.version else None
 
     async def begin(self) -> None:
         """Have data that knows whether it is used: new for a new session, else in place of what somebody put there."""

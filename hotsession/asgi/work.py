@@ -19,7 +19,8 @@ from hotsession.asgi.inbox import Inbox
 
 logger = logging.getLogger("hotsession")
 
-REASON = "the server's code was reloaded"
+# What the disconnect that an app sees gives as its reason: its client is coming back, or never noticed.
+RELOADED = "the server's code was reloaded"
 # What a client has to take the last message, and then an app to notice that its client is gone. About as long as
 # uvicorn needs anyway to see that it is to end and that its connections have ended (0.1 s each).
 SECONDS = 0.25
@@ -48,48 +49,37 @@ class Work:
         cancelled: how often it was cancelled, because its app did not notice that it was ended.
         finished: whether it was told to end.
         inbox: makes what the client's messages go through.
+        scope: as given.
         task: what the app runs in.
     """
-
-    __slots__ = (
-        "_inbox",
-        "_left",
-        "_receive",
-        "_released",
-        "_scope",
-        "_send",
-        "_told",
-        "cancelled",
-        "finished",
-        "inbox",
-        "task",
-    )
 
     gone: ClassVar[Message]
     """What tells the app that its client has left."""
 
+    # What is so for nearly all of them stands here: there is one for every request, and each assignment takes time.
+    cancelled: int = 0
+    finished: bool = False
+    inbox: type[Inbox | DirectInbox] = Inbox
+    _inbox: Inbox | DirectInbox | None = None
+    _left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
+    _released: bool = False
+    _told: bool = False
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.cancelled = 0
-        self.finished = False
-        self.inbox: type[Inbox | DirectInbox] = Inbox
+        self.scope = scope
+        self._receive = receive
+        self._send = send
         try:
             self.task: Cancellable | None = asyncio.current_task()
         except RuntimeError:  # on trio tasks can't be cancelled: who wants to puts a scope here
             self.task = None
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._inbox: Inbox | DirectInbox | None = None
-        self._left: anyio.Event | None = None  # set when the client is gone, as far as the app is concerned
-        self._released = False
-        self._told = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.describe()}>"
 
     def describe(self) -> str:
         """What the log calls it."""
-        return str(self._scope["path"])
+        return str(self.scope["path"])
 
     @property
     def told(self) -> bool:
@@ -112,7 +102,7 @@ class Work:
         self._released = True
         if self._inbox is not None:
             self._inbox.close()
-        if isinstance(self.task, asyncio.Task):
+        if self.cancelled and isinstance(self.task, asyncio.Task):
             for _ in range(self.cancelled):
                 self.task.uncancel()
 
@@ -131,7 +121,7 @@ class Work:
         if self._is_someone_else():
             return
         self._told = True
-        raise StreamEnded(REASON)
+        raise StreamEnded(RELOADED)
 
     def _is_someone_else(self) -> bool:
         """Whether another than the app that answers here is sending."""
@@ -141,11 +131,11 @@ class Work:
         """Let the client have this message as the last one, and the app see it leave then."""
         self.finished = True
         self._left = left = anyio.Event()
-        if self._inbox is not None:
-            self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
         if last is None:
             self._leave()
         else:
+            if self._inbox is not None:
+                self._inbox.stop()  # while somebody waits for a WebSocket's next message, granian does not close it
             in_background(lambda: self._say(last))
         in_background(lambda: self._see_to_it(left))
 

@@ -195,6 +195,14 @@ def _held_by(task: Any) -> Held:
         return held
 
 
+async def finish_task() -> None:
+    """Save what the running task changed in copies now, and not after its end; as `Held.finish`."""
+    task = current_task()
+    held = None if task is None else _by_task.get(task)
+    if held is not None:
+        await held.finish()
+
+
 def _at_end(visit: Visit) -> None:
     """Have the task that asks inside a visit save at its end too, because it may outlive the visit."""
     if visit.held is not None and current_task() is not visit.task:

@@ -227,6 +227,11 @@ class SessionManager(Changing, Telling):
             logger.exception("%s", error)
             return None
 
+    async def find_carried(self, id: str) -> Record | None:
+        """The live record with an id that a connection of its browser has had, or None; no token was shown for it."""
+        record = await self.ledger.storage.get(id)
+        return None if record is None or not record.is_live or record.is_expired(self.clock()) else record
+
     # the parts
 
     async def _resumed(self, record: Record) -> Record | None:

@@ -120,10 +120,11 @@ def _another(instance: Any, cls: Any, made: Settled, before: dict[str, Any], asi
 
 def _empty(instance: Any, cls: Any) -> Any:
     """A new object of a class with what a built-in container of the old one holds, and no attributes."""
-    base, wanted = _built_in(type(instance)), _built_in(cls)
+    base: Any = _built_in(type(instance))
+    wanted: Any = _built_in(cls)
     if base is object and wanted in _FILLED:
         return wanted.__new__(cls)
-    if wanted is object and base in _FILLED and not base.__len__(instance):  # type: ignore[attr-defined]
+    if wanted is object and base in _FILLED and not base.__len__(instance):
         return object.__new__(cls)
     if base is not wanted:
         raise CannotFollow(

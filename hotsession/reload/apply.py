@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from hotsession.registry import registry
 from hotsession.reload.codebase import Abandoned, Codebase
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.follow import Follower, Outcome, Overtaken
-from hotsession.reload.generation import Generation
+from hotsession.reload.generation import Generation, Leaving
 from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
 from hotsession.reload.living_objects import LivingObjects
@@ -220,11 +221,12 @@ class Reloader:
             return LoadFailed("start-up", error, tuple(sorted(plan.modules)))
         seconds = time.perf_counter() - seen_at
         services = {} if old is None else old.container.names()
+        leaving: Counter[Leaving] = Counter()
         try:
             failures = await self._handover.hooks(load, old)
         finally:
             if old is not None:
-                self.retirement.add(old)
+                leaving = self.retirement.add(old)
             self._uncover()
         return Reloaded(
             generation=load.generation.number,
@@ -235,7 +237,10 @@ class Reloader:
             sessions=await live_sessions(),
             replaced=committed.replaced,
             stale=committed.stale,
+            tasks=load.tasks,
             seconds=seconds,
+            carried=leaving["moves"],
+            closed=leaving["ends"],
             failures=(*failures, *followed.failures),
             converted=followed.converted,
             left=followed.left,

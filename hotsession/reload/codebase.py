@@ -310,6 +310,12 @@ class Codebase:
         self.loaded, self.replaced, self._bound = {}, {}, {}
         return gone
 
+    def take_home(self, gone: Codebase) -> None:
+        """Be there for the modules of an older generation that a newer one, which is gone now, had carried on."""
+        for loader in self.loaders.values():
+            if loader.home is gone:
+                loader.home = self
+
     def _bind_carried(self) -> None:
         """Give packages that were loaded anew the submodules that were not, unless they use the name themselves."""
         for name, module in self.modules.items():

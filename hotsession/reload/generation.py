@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from hotsession.container import Container
 from hotsession.handles import ModuleHandle
 from hotsession.reload.codebase import Codebase
 from hotsession.reload.loader import loader_of
+
+Leaving = Literal["moves", "ends", "stays"]
 
 
 class Work(Protocol):
@@ -23,6 +25,17 @@ class Work(Protocol):
 
     def describe(self) -> str:
         """What it is, in a few words for the log."""
+        ...
+
+    def leave(self, drain: float) -> Leaving:
+        """Let it leave for the next generation, which serves or is about to.
+
+        Args:
+            drain: seconds that it may take at most for what it is in the middle of.
+
+        Returns:
+            What it does: it sees to all but staying by itself.
+        """
         ...
 
     def finish(self) -> None:

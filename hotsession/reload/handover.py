@@ -60,7 +60,7 @@ class Handover:
                 yield
             return
         async with self._hold():
-            await self._retirement.end(old, 0.0)
+            await self._retirement.end(old, 0.0, self._retirement.see_off(old))
             try:
                 async with self._running(load):
                     yield

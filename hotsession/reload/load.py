@@ -5,6 +5,7 @@ Until `commit` nothing of it shows; `roll_back` leaves everything as it was.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -15,6 +16,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from hotsession.background.board import board
 from hotsession.living.classes import living
 from hotsession.registry import Committed, Transaction, registry
 from hotsession.reload.adapters import begin_all
@@ -59,6 +61,9 @@ class Load:
         importer: answers the process's imports.
         views: what shows the load's modules to the load alone.
         reset: what is dropped with the swap.
+
+    Attributes:
+        tasks: what became of named tasks at the swap, in words.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Load:
     ) -> None:
         self.plan = plan
         self.generation = generation
+        self.tasks: tuple[str, ...] = ()
         self._target = target
         self._old = old
         self._importer = importer
@@ -191,12 +197,14 @@ class Load:
         self._transaction.codebase = None
         registry.serve_scope(self.generation.number)
         self._libraries.commit()
+        self.tasks = board().swap(self.generation, resets=bool(self._transaction.forget))
         return committed, gone
 
     def finish(self) -> None:
-        """Take over what the old generation left for the new one when it was disposed of, and end the transaction."""
+        """Take over what the old generation left for the new one when it was disposed of, and begin the new tasks."""
         registry.merge_data(self._transaction)
         self._transaction.close()
+        board().open(asyncio.get_running_loop())
 
     def roll_back(self) -> None:
         """Leave everything as it was before `begin`. Doing it twice changes nothing."""

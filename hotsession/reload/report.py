@@ -33,6 +33,12 @@ def reloaded_line(event: Reloaded) -> str:
         parts.append(f"converted in kept values: {_names([f'{n} {name}' for name, n in event.converted.items()])}")
     if event.left:
         parts.append(f"left as they were: {_names(event.left)}")
+    if event.tasks:
+        parts.append(f"tasks: {_names(event.tasks)}")
+    if event.carried:
+        parts.append(f"{_connections(event.carried)} carried over")
+    if event.closed:
+        parts.append(f"{_connections(event.closed)} closed")
     if event.busy:
         parts.append(f"old code still has work: {_names(event.busy)}")
     if event.failures:
@@ -51,6 +57,10 @@ def _preserved(event: Reloaded) -> str:
     sessions = [f"{count} in {name!r}" for name, count in event.sessions.items() if count]
     preserved = f"sessions preserved ({_names(sessions)})" if sessions else "no sessions yet"
     return f"{preserved}, kept {_names(event.kept)}" if event.kept else preserved
+
+
+def _connections(count: int) -> str:
+    return "1 connection" if count == 1 else f"{count} connections"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -140,6 +150,9 @@ def merged(first: Reloaded, then: Reloaded) -> Reloaded:
         services={**first.services, **then.services},
         replaced=tuple(dict.fromkeys((*first.replaced, *then.replaced))),
         stale=tuple(dict.fromkeys((*first.stale, *then.stale))),
+        tasks=tuple(dict.fromkeys((*first.tasks, *then.tasks))),
+        carried=max(first.carried, then.carried),
+        closed=first.closed + then.closed,
         failures=(*first.failures, *then.failures),
         converted={
             name: first.converted.get(name, 0) + then.converted.get(name, 0)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from hotsession.events import Failure
 from hotsession.hooks import is_being_cancelled
 from hotsession.registry import registry
 from hotsession.reload.adapters import release_all
-from hotsession.reload.generation import Generation
+from hotsession.reload.generation import Generation, Leaving, Work
 from hotsession.reload.report import pending_line
 
 logger = logging.getLogger("hotsession.reload")
 
 # What was told to end and does not is cancelled after this long.
 _GRACE_SECONDS = 5.0
+
+NOBODY: Mapping[Work, Leaving] = MappingProxyType({})
 
 
 class Retirement:
@@ -33,6 +37,7 @@ class Retirement:
         self._drain_timeout = drain_timeout
         self._on_empty = on_empty
         self._going: dict[Generation, asyncio.Task[None]] = {}
+        self._leaving: dict[Generation, dict[Work, Leaving]] = {}
 
     def __repr__(self) -> str:
         return f"<Retirement of {len(self._going)} generations>"
@@ -40,27 +45,51 @@ class Retirement:
     def __bool__(self) -> bool:
         return bool(self._going)
 
-    def add(self, generation: Generation) -> None:
-        """Let `generation` go in the background."""
-        task = asyncio.create_task(self._go(generation), name=f"hotsession retires generation {generation.number}")
+    def add(self, generation: Generation) -> Counter[Leaving]:
+        """Let `generation` go in the background, and return how much of its work does what."""
+        leaving = self.see_off(generation)
+        task = asyncio.create_task(
+            self._go(generation, leaving), name=f"hotsession retires generation {generation.number}"
+        )
         self._going[generation] = task
+        self._leaving[generation] = leaving
+        return Counter(leaving.values())
+
+    def see_off(self, generation: Generation) -> dict[Work, Leaving]:
+        """Let the connections of `generation` leave for another one, which serves or is about to."""
+        return {work: work.leave(self._drain_timeout) for work in tuple(generation.work)}
 
     def busy(self) -> tuple[str, ...]:
-        """What the generations that are going still work on, in words."""
-        return tuple(work.describe() for generation in self._going for work in generation.work)
+        """What the generations that are going still work on, but for what is leaving them, in words."""
+        return tuple(
+            work.describe()
+            for generation, leaving in self._leaving.items()
+            for work in generation.work
+            if leaving.get(work, "stays") == "stays"
+        )
 
-    async def _go(self, generation: Generation) -> None:
+    async def _go(self, generation: Generation, leaving: dict[Work, Leaving]) -> None:
         try:
-            await self.end(generation, self._drain_timeout)
+            await self.end(generation, self._drain_timeout, leaving)
         finally:
-            del self._going[generation]
+            del self._going[generation], self._leaving[generation]
+            for older in self._going:
+                older.codebase.take_home(generation.codebase)
             if not self._going:
                 self._on_empty()
 
-    async def end(self, generation: Generation, drain_timeout: float) -> tuple[Failure, ...]:
-        """Drain `generation`, dispose of its services in reverse order, end its app; return what failed meanwhile."""
+    async def end(
+        self, generation: Generation, drain_timeout: float, leaving: Mapping[Work, Leaving] = NOBODY
+    ) -> tuple[Failure, ...]:
+        """Drain `generation`, dispose of its services in reverse order, end its app; return what failed meanwhile.
+
+        Args:
+            generation: the one to end.
+            drain_timeout: seconds after which what never ends by itself is ended.
+            leaving: what its work does that was seen off.
+        """
         started = time.monotonic()
-        await drain(generation, drain_timeout)
+        await drain(generation, drain_timeout, leaving)
         waited = time.monotonic() - started
         with registry.running(generation.number):
             failures = [*await generation.container.dispose()]
@@ -83,13 +112,19 @@ class Retirement:
             await asyncio.wait(self._going.values())
 
 
-async def drain(generation: Generation, seconds: float) -> None:
-    """Return when `generation` has no work left; after so many seconds end what never ends by itself."""
+async def drain(generation: Generation, seconds: float, leaving: Mapping[Work, Leaving] = NOBODY) -> None:
+    """Return when `generation` has no work left; after so many seconds end what never ends by itself.
+
+    Args:
+        generation: the one to drain.
+        seconds: until then.
+        leaving: what its work does that was seen off.
+    """
     if await _idle(generation, seconds):
         return
     names = [work.describe() for work in generation.work]
     logger.info(pending_line(names, generation.number, seconds))
-    endless = [work for work in generation.work if work.endless]
+    endless = [work for work in generation.work if work.endless and leaving.get(work, "stays") == "stays"]
     for work in endless:
         work.finish()
     if endless and not await _idle(generation, _GRACE_SECONDS):

@@ -214,7 +214,7 @@ def _quiet_watchfiles() -> None:
 
 def _identity(roots: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
     """What tells whether directories are still the same ones."""
-    return tuple(map(_inode, roots))
+    return tuple([_inode(each) for each in roots])  # not of an iterator: `gc.get_objects()` shows it half built
 
 
 def _inode(path: str) -> tuple[int, int] | None:

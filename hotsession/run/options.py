@@ -39,7 +39,14 @@ OURS = (
         show_default=True,
         metavar="SECONDS",
         allow_from_autoenv=False,
-        help="How long streams and WebSockets of old code may go on. Ordinary requests always finish.",
+        help="How long streams and WebSockets may go on with old code after a save. Ordinary requests always finish.",
+    ),
+    click.Option(
+        ["--carry/--no-carry"],
+        default=True,
+        show_default=True,
+        allow_from_autoenv=False,
+        help="After a save let WebSockets and resumable event streams go on with the new code, or close them.",
     ),
     click.Option(
         ["--reload-scope"],
@@ -66,6 +73,7 @@ class RunOptions:
         scope: what a save reloads.
         handover: which of the old and the new app goes first.
         drain_timeout: seconds.
+        carry: whether connections go on with new code.
     """
 
     server: Mapping[str, Any]
@@ -77,6 +85,7 @@ class RunOptions:
     scope: Scope
     handover: Handover
     drain_timeout: float
+    carry: bool
 
 
 def parameters() -> list[click.Parameter]:
@@ -125,6 +134,7 @@ def run_options(params: Mapping[str, Any], root: Path) -> RunOptions:
         scope=params["reload_scope"],
         handover=params["handover"],
         drain_timeout=params["drain_timeout"],
+        carry=params["carry"],
     )
 
 

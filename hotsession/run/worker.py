@@ -215,6 +215,7 @@ def _host_options(options: RunOptions) -> HostOptions:
         scope=options.scope,
         handover=options.handover,
         drain_timeout=options.drain_timeout,
+        carry=options.carry,
         lifespan=options.lifespan,
         interface=options.interface,
     )

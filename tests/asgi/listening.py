@@ -11,6 +11,8 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.types import ASGIApp, Message
 
+from tests.deadlines import DEADLINE
+
 
 class Event(NamedTuple):
     """One event as a browser reads it."""
@@ -71,7 +73,7 @@ class Listener:
 
     async def next(self, *names: str) -> Event:
         """The next event, or the next with one of these names."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             while True:
                 block, border, _ = self.body[self._read :].partition(b"\n\n")
                 if not border:
@@ -86,7 +88,7 @@ class Listener:
 
     async def until(self, text: bytes) -> None:
         """Wait until the stream has a text."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             while text not in self.body:
                 self._more = anyio.Event()
                 await self._more.wait()
@@ -112,7 +114,7 @@ class Listener:
 
 async def eventually(predicate: Callable[[], object]) -> None:
     """Wait until something is so, of which nobody tells."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         while not predicate():  # noqa: ASYNC110  the pause of a poll with a deadline
             await anyio.sleep(0.001)
 

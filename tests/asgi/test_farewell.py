@@ -25,6 +25,7 @@ from hotsession.asgi import work
 from hotsession.asgi.farewell import Farewell
 from hotsession.registry import registry
 from hotsession.surroundings.signals import Ending
+from tests.deadlines import DEADLINE
 from tests.projects import Exchange, lines, until
 
 pytestmark = pytest.mark.anyio
@@ -472,7 +473,7 @@ def on_trio(farewell: Farewell, app: App, kind: str = "http") -> list[Any]:
 
     async def serve() -> list[Any]:
         client = TrioClient(kind)
-        with trio.fail_after(10):
+        with trio.fail_after(DEADLINE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.run, through(farewell, app))
                 await client.began.wait()

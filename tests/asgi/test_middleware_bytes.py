@@ -17,6 +17,7 @@ from hotsession.asgi.middleware import HotSessionMiddleware
 from hotsession.errors import DataNotStorable
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.storages.sqlite import SQLiteStorage
+from tests.deadlines import DEADLINE
 from tests.lifecycle.byte_storage import ByteStorage
 
 pytestmark = pytest.mark.anyio
@@ -262,6 +263,6 @@ async def test_a_task_that_outlives_its_request_saves_the_browsers_session_at_it
     async with anyio.create_task_group() as tasks:
         await client.ask(start)
         over.set()
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         while await stored() != [{"messages": [], "later": 1, "too": 2}]:
             await anyio.lowlevel.checkpoint()

@@ -251,7 +251,7 @@ async def test_the_script_is_kept_by_browsers(
     app: httpx.AsyncClient, jobs: SessionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They ask whether it is still right; everybody may have it."""
-    monkeypatch.setattr(session_endpoints, "_script", lambda: ("export {}", '"tag"'))
+    monkeypatch.setattr(session_endpoints, "_script", lambda name: ("export {}", f'"{name}"'))
     found = await app.get("/hotsession.js")
     assert (found.text, found.headers["content-type"]) == ("export {}", "text/javascript; charset=utf-8")
     assert found.headers["cache-control"] == "no-cache"
@@ -322,7 +322,7 @@ def test_starlette_apps_import_no_fastapi() -> None:
     """
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     first, second = output.splitlines()
-    assert first == "False 9 True /"
+    assert first == "False 10 True /"
     assert "Import fastapi before session_routes() is called" in second
 
 

@@ -19,6 +19,7 @@ from hotsession.asgi.session_feed import Feed, feed_of
 from hotsession.registry import registry
 from hotsession.storages.base import Changes
 from tests.asgi.listening import Audience, Listener, audience, eventually
+from tests.deadlines import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -108,7 +109,7 @@ async def test_the_answer_is_an_event_stream(all_of: Audience) -> None:
 async def test_only_the_head_ends_at_once(all_of: Audience) -> None:
     """Who asks for it alone is not kept waiting."""
     listener = all_of.listen(method="HEAD")
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         await listener.done.wait()
     assert (listener.status, listener.body, listener.ended) == (200, b"", True)
 
@@ -310,7 +311,7 @@ async def test_a_storage_that_is_away_for_a_while_ends_no_stream(
     assert len(caplog.records) == 1
     assert "Nobody hears of changes of the sessions 'polled' for now: the disk is away" in caplog.text
     late = listeners.listen()
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         await late.done.wait()
     assert (late.status, b"storage_unavailable" in late.body) == (503, True)
     session = await manager.get_or_create("ann")
@@ -340,7 +341,7 @@ async def test_who_leaves_is_forgotten(all_of: Audience, jobs: SessionManager) -
     streams: OpenStreams = registry.object("open event streams", OpenStreams)
     assert "<OpenStreams 1" in repr(streams)
     listener.leave()
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         await listener.done.wait()
     assert "<OpenStreams 0" in repr(streams)
     assert not listener.ended  # nothing is sent to who has left
@@ -352,7 +353,7 @@ async def test_who_is_gone_without_a_word_is_forgotten(all_of: Audience, jobs: S
     await listener.next()
     listener.is_gone = True
     await jobs.get_or_create("ann")
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         await listener.done.wait()
 
 
@@ -364,7 +365,7 @@ async def test_streams_end_when_the_process_is_told_to_end(all_of: Audience) -> 
     streams.end()
     late = all_of.listen()
     for each in (early, late):
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             await each.done.wait()
         assert each.ended
         assert each.body.endswith(b"\n\n" + RETRY + b"\n")
@@ -377,7 +378,7 @@ async def test_a_feed_tells_threads_of_other_event_loops(jobs: SessionManager) -
     found: list[int] = []
 
     async def hear() -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             news = await feed.after(position)
         found.append(len(news.changes.sessions))
 

@@ -16,12 +16,13 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.reloaders import DEADLINE
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import wait_until
 
 COUNTER = """
     import asyncio
     import os
+    import pathlib
     import signal
 
     from starlette.applications import Starlette
@@ -47,8 +48,9 @@ COUNTER = """
         return JSONResponse(counted(request.session))
 
     async def count_slowly(request):
-        seconds = float(request.query_params["seconds"])
-        await asyncio.sleep(seconds)
+        pathlib.Path("arrived").touch()
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.01)
         return JSONResponse(counted(request.session))
 
     async def look(request):
@@ -215,7 +217,9 @@ def _ask_over_websocket(url: str, tally: Tally, done: threading.Event) -> None:
     headers = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
     while not done.is_set():
         try:
-            with connect(f"ws{url.removeprefix('http')}", additional_headers=headers, proxy=None) as socket:
+            with connect(
+                f"ws{url.removeprefix('http')}", additional_headers=headers, proxy=None, open_timeout=DEADLINE
+            ) as socket:
                 while not done.is_set():
                     _count_once(socket, tally)
         except (OSError, EOFError, InvalidHandshake, ConnectionClosed):

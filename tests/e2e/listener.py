@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import wait_until
 
 
@@ -37,13 +38,13 @@ class Listener:
         self.events: list[Event] = []
         self._heard = heard
         self._headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
-        self._client = httpx.Client(trust_env=False, timeout=60)
+        self._client = httpx.Client(trust_env=False, timeout=DEADLINE)
         self._open = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._open.wait(10), f"no answer from {self.url}"
+        assert self._open.wait(DEADLINE), f"no answer from {self.url}"
         return self
 
     def __exit__(self, *error: object) -> None:

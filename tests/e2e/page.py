@@ -66,7 +66,7 @@ class Page:
                 )
             )
 
-        wait_until(found, 30, f"{text!r} in {selector} of {self.url}, where there is {self.texts(selector)}")
+        wait_until(found, what=f"{text!r} in {selector} of {self.url}, where there is {self.texts(selector)}")
         return self.text(selector)
 
     def block(self, *patterns: str) -> None:

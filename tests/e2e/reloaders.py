@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
-import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.e2e.servers import Server, wait_until, write_project
 from tests.e2e.visitor import Visitor
 
-DEADLINE = 30.0  # seconds that a restart may take on a busy machine; far more than it does
 SCRIPTS = Path(sys.executable).parent
 
 T = TypeVar("T")
@@ -41,6 +39,7 @@ class Reloader:
         files: what the project needs beside the app; ``{module}`` and ``{attribute}`` for its parts.
         polls: it looks at the files from time to time, rather than being told by the system.
         in_place: it loads code without a new process, unless the code asks for one.
+        may_hang: when it is stopped while a worker starts, it may wait for that for ever.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Reloader:
     files: Mapping[str, str] = field(default_factory=dict)
     polls: bool = False
     in_place: bool = False
+    may_hang: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -97,7 +97,9 @@ FASTAPI = Reloader(
     },
 )
 GRANIAN = Reloader(
-    "granian --reload", (_script("granian"), "--interface", "asgi", "{app}", "--reload", "--port", "{port}")
+    "granian --reload",
+    (_script("granian"), "--interface", "asgi", "{app}", "--reload", "--port", "{port}"),
+    may_hang=True,
 )
 HYPERCORN = Reloader(
     "hypercorn --reload", (_script("hypercorn"), "{app}", "--reload", "--bind", "127.0.0.1:{port}"), polls=True
@@ -124,7 +126,7 @@ class ReloadedServer(Server):
     def __init__(
         self, reloader: Reloader, app: str, directory: Path, *, more: tuple[str, ...] = (), **options: Any
     ) -> None:
-        super().__init__((), directory, **{"stop_timeout": DEADLINE, **options})
+        super().__init__((), directory, may_hang=reloader.may_hang, **options)
         self.reloader = reloader
         self.command = (*reloader.words(app, self.port), *more)
         reloader.prepare(app, directory)
@@ -133,7 +135,7 @@ class ReloadedServer(Server):
         super().__enter__()
         if "--reload" not in self.command and self._ready is not None:
             try:
-                wait_until(self._watches, DEADLINE, f"{self} to watch its files")
+                wait_until(self._watches, what=f"{self} to watch its files")
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise
@@ -151,7 +153,7 @@ class ReloadedServer(Server):
             except httpx.TransportError:
                 return None
 
-        return wait_until(asked, DEADLINE, f"an answer of {self}")[0]  # type: ignore[index]
+        return wait_until(asked, what=f"an answer of {self}")[0]  # type: ignore[index]
 
 
 class PatientVisitor(Visitor):
@@ -165,10 +167,10 @@ class PatientVisitor(Visitor):
                 return False
             return True
 
-        wait_until(connected, DEADLINE, f"a WebSocket of {self.server}")
+        wait_until(connected, what=f"a WebSocket of {self.server}")
 
     def history(self) -> dict[str, Any]:
-        return wait_until(super().history, DEADLINE, f"the history from {self.server}")
+        return wait_until(super().history, what=f"the history from {self.server}")
 
     def send(self, message: object) -> dict[str, Any]:
         def answered() -> dict[str, Any] | None:
@@ -178,7 +180,7 @@ class PatientVisitor(Visitor):
                 self.connect()
                 return None
 
-        answer = wait_until(answered, DEADLINE, f"an answer to {message}")
+        answer = wait_until(answered, what=f"an answer to {message}")
         assert answer is not None
         return answer
 
@@ -186,8 +188,6 @@ class PatientVisitor(Visitor):
         """Wait for the WebSocket to be closed, connect until other code greets, and return what it was closed with."""
         before, code = self.hello["code"], None
         while self.hello["code"] == before:
-            with pytest.raises(ConnectionClosed) as closed:
-                self.socket.recv(DEADLINE)
-            code = closed.value.rcvd.code if closed.value.rcvd else None
+            code = self.wait_for_close()
             self.connect()
         return code

@@ -31,6 +31,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from tests.deadlines import DEADLINE, STOP_DEADLINE
+
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "E2E_SERVER"  # an environment variable by which every process that a server started is found again
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -54,7 +56,7 @@ def uvicorn_reload(target: str, *options: str) -> tuple[str, ...]:
     return uvicorn(target, "--reload", *options)
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 15.0, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = DEADLINE, what: str = "") -> T:
     """Call `predicate` until what it returns is true, and return that.
 
     Args:
@@ -144,6 +146,8 @@ class Server:
         port: a port of your own, when a second server has to come up where the first was.
         ready: a path; entering waits until it gives any answer at all. None does not wait.
         stop_timeout: seconds that the server has to stop after SIGINT.
+        linger: seconds that other processes which it started have to end after it.
+        may_hang: it is a program that may hang when it is stopped, and is killed then.
         stdin: as in `subprocess.Popen`.
     """
 
@@ -155,7 +159,9 @@ class Server:
         env: Mapping[str, str] | None = None,
         port: int | None = None,
         ready: str | None = "/",
-        stop_timeout: float = 10.0,
+        stop_timeout: float = STOP_DEADLINE,
+        linger: float = STOP_DEADLINE,
+        may_hang: bool = False,
         stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.directory = directory
@@ -164,11 +170,13 @@ class Server:
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.command = (*command, "--host", "127.0.0.1", "--port", str(self.port))
         self.log_path = directory.parent / f"{directory.name}-{self.port}.log"
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=DEADLINE)
         self._mark = uuid.uuid4().hex
         self._env = clean_environment({**(env or {}), MARKER: self._mark})
         self._ready = ready
         self._stop_timeout = stop_timeout
+        self._linger = linger
+        self._may_hang = may_hang
         self._stdin = stdin
         self.process: subprocess.Popen[bytes]
 
@@ -190,10 +198,10 @@ class Server:
             )
         if self._ready is not None:
             try:
-                wait_until(self._answers, 30, f"{self} to answer")
+                wait_until(self._answers, what=f"{self} to answer")
                 if "--reload" in self.command:
                     # uvicorn's parent begins to watch a quarter of a second after it started the worker
-                    wait_until(self._watches, 10, f"{self} to watch its files")
+                    wait_until(self._watches, what=f"{self} to watch its files")
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise
@@ -236,9 +244,11 @@ class Server:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
+            if self._may_hang:
+                return self.process.returncode
             raise AssertionError(f"{self} did not stop within {timeout} s of SIGINT:\n{self.log}") from None
         try:
-            wait_until(lambda: not self.pids(), 5, "the processes of the server to end")
+            wait_until(lambda: not self.pids(), self._linger, "the processes of the server to end")
         except AssertionError:
             left = self.pids()
             self.kill(*left)
@@ -259,8 +269,8 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         if not pids or self.process.pid in pids:
             self.process.kill()
-            self.process.wait(10)
-        wait_until(lambda: not {*(pids or mine)} & {*self.pids()}, 10, "the killed processes to be gone")
+            self.process.wait(DEADLINE)
+        wait_until(lambda: not {*(pids or mine)} & {*self.pids()}, what="the killed processes to be gone")
 
     def pids(self) -> list[int]:
         """The processes of this server that run now, the main one first; a dead one that nobody waited for is none."""
@@ -280,7 +290,7 @@ class Server:
         """What the server has printed so far, both streams, without colours."""
         return COLOURS.sub("", self.log_path.read_text(encoding="utf-8", errors="replace"))
 
-    def wait_for_line(self, pattern: str, *, since: int = 0, timeout: float = 15.0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, *, since: int = 0, timeout: float = DEADLINE) -> re.Match[str]:
         """Wait until the log has a match for the regular expression, and return it.
 
         Args:

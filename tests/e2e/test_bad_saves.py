@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, hotsession_run, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -210,7 +211,7 @@ def test_a_deleted_target_is_waited_for(server: Server) -> None:
 
 def test_a_save_in_the_middle_of_a_load_wins(server: Server) -> None:
     """Saves while an import takes its time end as the last one, with one line, and requests go on meanwhile."""
-    slow = "import time; [time.sleep(0.02) for _ in range(40)]\ndef help"
+    slow = "import time; [time.sleep(0.02) for _ in range(100)]\ndef help"
     since = len(server.log)
     server.edit("helper.py", "def help", slow)
     server.edit("helper.py", "'helped'", "'overtaken'")
@@ -238,7 +239,7 @@ def test_a_hundred_saves_end_as_the_last(server: Server) -> None:
             await asyncio.sleep(0.04)  # how fast the files are saved is what is tested
 
     async def both() -> list[int]:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=DEADLINE) as client:
             saving = asyncio.create_task(save())
             return await ask(client, saving)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import ROOT, Server, copy_project, hotsession_run, uvicorn, wait_until
 from tests.e2e.visitor import GRAND, THRIFTY, Visitor
 
 pytestmark = pytest.mark.e2e
+
+FAST, SLOW = {"CHAT_PACE": "0"}, {"CHAT_PACE": "0.05"}
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(project: Path) -> Iterator[Server]:
-    with Server(hotsession_run("chat/main.py"), project) as server:
+    with Server(hotsession_run("chat/main.py"), project, env=FAST) as server:
         yield server
 
 
@@ -37,11 +41,37 @@ def test_a_chat_goes_on_after_a_save(server: Server, visitor: Visitor) -> None:
     """The next message in the same session is answered by the new code, from the whole conversation before it."""
     before = visitor.ask("Five days in Lisbon")
     server.edit("chat/services.py", 'SIGN_OFF = ""', 'SIGN_OFF = "Have fun!"')
-    assert visitor.come_back() == 1012
+    visitor.new_code()
     after = visitor.ask("900 euros, what do you know so far?")
     assert after["message"]["text"] == "So far, after 2 messages: 5 days in Lisbon, 900 €. Have fun!"
     assert after["message"]["code"] != before["message"]["code"]
     assert len(visitor.texts()) == 4
+
+
+def test_an_answer_streams_through_a_save(project: Path) -> None:
+    """What the old code had begun to say it says to the end, and the message after it is answered by the new."""
+    with Server(hotsession_run("chat/main.py"), project, env=SLOW) as server, Visitor(server) as visitor:
+        message = {"id": "1", "text": "Five days in Lisbon, 900 €", "api_key": THRIFTY}
+        visitor.socket.send(json.dumps(message))
+        said = [visitor.receive("words")["text"] for _ in range(3)]
+        server.edit("chat/services.py", 'GREETING = "Sure!"', 'GREETING = "Right!"')
+        server.wait_for_line("Reloaded")
+        while (reply := visitor.receive("words", "answer"))["type"] == "words":
+            said.append(reply["text"])
+        assert "".join(said) == reply["message"]["text"]
+        assert said[0] == "Sure!"
+        visitor.new_code()
+        assert visitor.ask("800 €")["message"]["text"].startswith("Right! 5 days in Lisbon")
+
+
+def test_nobody_leaves_at_a_save(server: Server, visitor: Visitor) -> None:
+    """Who talks to the old code hears of no change in how many there are, until somebody does leave."""
+    with Visitor(server) as other:
+        visitor.receive("here")
+        assert visitor.receive("here")["pages"] == 2
+        server.edit("chat/services.py", 'SIGN_OFF = ""', 'SIGN_OFF = "Bye."')
+        assert other.new_code() == json.loads(visitor.socket.recv(DEADLINE))["code"]
+    assert json.loads(visitor.socket.recv(DEADLINE)) == {"type": "here", "pages": 1}
 
 
 @pytest.mark.parametrize("file", ["main.py", "routes.py", "services.py", "models.py", "__init__.py"])
@@ -51,8 +81,7 @@ def test_any_file_may_be_saved(server: Server, visitor: Visitor, file: str) -> N
     session, code = visitor.history()["id"], visitor.hello["code"]
     path = server.directory / "chat" / file
     server.write(f"chat/{file}", path.read_text() + "\n# saved\n")
-    visitor.come_back()
-    assert visitor.hello["code"] != code
+    assert visitor.new_code() != code
     assert visitor.ask("for a week, 1000 €")["message"]["text"].startswith("Sure! 7 days in Porto, 1000 €")
     assert visitor.history()["id"] == session
 
@@ -64,7 +93,7 @@ def test_many_saves_lose_nothing(server: Server, visitor: Visitor) -> None:
         assert answer["message"]["text"].endswith(f"mark {number}" if number else "?")
         before = f"mark {number}" if number else ""
         server.edit("chat/services.py", f'SIGN_OFF = "{before}"', f'SIGN_OFF = "mark {number + 1}"')
-        visitor.come_back()
+        visitor.new_code()
     codes = [message["code"] for message in visitor.history()["messages"] if message["role"] == "planner"]
     assert len(set(codes)) == len(codes) == 10
 
@@ -101,7 +130,7 @@ def test_a_broken_save_changes_nothing(server: Server, visitor: Visitor) -> None
     server.wait_for_line("SyntaxError")
     assert visitor.ask("for 3 days")["trip"] == "3 days in Kyoto"
     server.edit("chat/services.py", 'SIGN_OFF = "', 'SIGN_OFF = "Mended."')
-    visitor.come_back()
+    visitor.new_code()
     assert visitor.ask("thanks")["message"]["text"].endswith("Mended.")
     assert len(visitor.texts()) == 6
 
@@ -109,11 +138,11 @@ def test_a_broken_save_changes_nothing(server: Server, visitor: Visitor) -> None
 def test_a_planner_that_fails_is_mended_while_the_message_waits(server: Server, visitor: Visitor) -> None:
     """A message that new code can't answer is not lost: asked again after the fix, it is answered once."""
     server.edit("chat/services.py", "        text = self._reply(", "        text = 1 / 0 or self._reply(")
-    visitor.come_back()
+    visitor.new_code()
     message = {"id": "first", "text": "Rome", "api_key": THRIFTY}
     with pytest.raises(ConnectionClosed):
         visitor.send(message)
-    before = visitor.hello["code"]
+    before = visitor.history()["code"]
     server.edit("chat/services.py", "1 / 0 or ", "")
     wait_until(lambda: visitor.history()["code"] != before)
     visitor.connect()
@@ -150,7 +179,7 @@ def test_a_bad_message_is_answered_with_what_is_wrong(visitor: Visitor, message:
 
 def test_without_a_reloader_nothing_differs(project: Path) -> None:
     """Under plain uvicorn the same app chats, remembers and switches keys; saves are not looked at."""
-    with Server(uvicorn("chat.main:app"), project) as server, Visitor(server) as visitor:
+    with Server(uvicorn("chat.main:app"), project, env=FAST) as server, Visitor(server) as visitor:
         visitor.ask("Two days in Berlin")
         server.edit("chat/services.py", 'SIGN_OFF = ""', 'SIGN_OFF = "Not seen."')
         answer = visitor.ask("500 €, so far?", GRAND)

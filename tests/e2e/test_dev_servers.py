@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import clean_environment, free_port, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -114,8 +115,8 @@ def started(command: Sequence[str], directory: Path, **variables: str) -> Iterat
             [program, *words[1:]], cwd=directory, env=environ, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-            wait_until(lambda: client.get("/"), 30, f"{command} to answer")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=DEADLINE) as client:
+            wait_until(lambda: client.get("/"), what=f"{command} to answer")
             yield Started(process, directory, client)
     except BaseException:
         print((directory.parent / "log").read_text())

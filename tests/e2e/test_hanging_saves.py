@@ -51,7 +51,7 @@ def test_an_import_that_never_ends_is_given_up(tmp_path: Path, code: str) -> Non
         for _ in range(20):
             assert server.get("/").text == "old"
         server.edit("part.py", f'"hangs"\n{code}', '"new"')
-        wait_until(lambda: server.get("/").text == "new", 5)
+        wait_until(lambda: server.get("/").text == "new")
 
 
 def test_a_server_that_is_started_at_import_is_given_up(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_a_server_that_is_started_at_import_is_given_up(tmp_path: Path) -> None:
         assert server.get("/").text == "old"
         server.wait_for_line(r"The new code is still being imported \(.*main\.py:\d+\) after 5 s; the next save")
         server.write("main.py", main.replace("part.WORD", "'new'"))
-        wait_until(lambda: server.get("/").text == "new", 5)
-        wait_until(lambda: _refuses(port), 5)
+        wait_until(lambda: server.get("/").text == "new")
+        wait_until(lambda: _refuses(port))
 
 
 def _refuses(port: int) -> bool:
@@ -88,7 +88,7 @@ def test_a_start_up_that_never_ends_is_given_up(tmp_path: Path, handover: str) -
         if handover == "start-first":
             assert server.get("/").text == "old"
         server.write("part.py", PART.replace("old", "new"))
-        wait_until(lambda: server.get("/").raise_for_status().text == "new", 5)
+        wait_until(lambda: server.get("/").raise_for_status().text == "new")
         assert "ERROR" not in server.log
 
 
@@ -99,4 +99,4 @@ def test_a_first_start_up_that_never_ends_is_given_up(tmp_path: Path) -> None:
     with Server(hotsession_run("main:app", "--no-access-log"), project, ready=None) as server:
         server.wait_for_line("The new app is still starting up after 5 s; the next save gives it up")
         server.write("part.py", PART)
-        wait_until(lambda: server.get("/").text == "old", 5)
+        wait_until(lambda: server.get("/").text == "old")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.reloaders import DEADLINE, UVICORN, ReloadedServer, Reloader
+from tests.e2e.reloaders import UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -76,5 +76,5 @@ def test_a_value_comes_back_whatever_is_defined_first(project: str, reloader: Re
             server.patiently(lambda: server.get("/play").raise_for_status())
             before = look()["pid"]
             server.edit("main.py", f"VERSION = {save}", f"VERSION = {save + 1}")
-            wait_until(lambda before=before: look()["pid"] != before, DEADLINE)  # type: ignore[misc]
+            wait_until(lambda before=before: look()["pid"] != before)  # type: ignore[misc]
             assert look()["board"] == list(range(1, save + 2))

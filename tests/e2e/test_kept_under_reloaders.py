@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.reloaders import DEADLINE, RELOADERS, ReloadedServer, Reloader
+from tests.e2e.reloaders import RELOADERS, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -80,7 +80,7 @@ def test_values_and_sessions_survive_with_new_code(reloader: Reloader, tmp_path:
         for number in range(1, SAVES + 1):
             server.patiently(lambda: server.get("/play").raise_for_status())
             server.edit("moves.py", f'f"{number - 1}.', f'f"{number}.')
-            wait_until(lambda before=before: look()["pid"] != before, DEADLINE)  # type: ignore[misc]
+            wait_until(lambda before=before: look()["pid"] != before)  # type: ignore[misc]
             found = look()
             before = found["pid"]
             played = [f"{number}.{each}" for each in range(1, number + 1)]

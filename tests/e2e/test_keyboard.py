@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import COLOURS, clean_environment, free_port, hotsession_run, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -133,7 +134,7 @@ class Terminal:
 
     def get(self, path: str) -> httpx.Response:
         """Ask the server."""
-        return httpx.get(f"{self.url}{path}", trust_env=False, timeout=30)
+        return httpx.get(f"{self.url}{path}", trust_env=False, timeout=DEADLINE)
 
     def close(self) -> None:
         """End the server and the terminal."""
@@ -141,7 +142,7 @@ class Terminal:
             self.process.kill()  # the worker ends when its parent does, or with its terminal
             self.process.wait()
         os.close(self.slave)
-        self._reader.join(5)
+        self._reader.join(DEADLINE)
         os.close(self._master)
 
 
@@ -181,7 +182,7 @@ def test_h_shows_the_keys_and_r_starts_afresh(terminal: Terminal) -> None:
 def test_q_quits(terminal: Terminal) -> None:
     """`q` + Enter ends parent and worker with status 0."""
     terminal.type("q")
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(DEADLINE) == 0
 
 
 def test_control_c_ends_it_once_and_cleanly(terminal: Terminal) -> None:
@@ -194,7 +195,7 @@ def test_control_c_ends_it_once_and_cleanly(terminal: Terminal) -> None:
         assert terminal.process.poll() is None
         terminal.type("ann")
         assert asking.result().json() == {"line": "ann"}
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(DEADLINE) == 0
     terminal.wait_for("Application shutdown complete")
 
 
@@ -257,7 +258,7 @@ def test_a_background_server_reads_nothing(project: Path) -> None:
         terminal.type("h")
         terminal.wait_for("start afresh")
         terminal.type("q")
-        assert terminal.process.wait(10) == 0
+        assert terminal.process.wait(DEADLINE) == 0
 
 
 def test_a_worker_killed_at_a_prompt_leaves_a_usable_terminal(project: Path) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.counters import COUNTER, Load
-from tests.e2e.reloaders import DEADLINE, HOTSESSION, UVICORN, ReloadedServer, Reloader
+from tests.e2e.reloaders import HOTSESSION, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import write_project
 from tests.effort import times
 
@@ -67,7 +68,9 @@ def last_word(server: ReloadedServer, path: str) -> int:
         answer: dict[str, int] = server.get(f"{path}?die").raise_for_status().json()
         return answer["count"]
     cookie = f"session={server.client.cookies['session']}"
-    with connect(f"{server.ws_url}{path}?die", additional_headers={"Cookie": cookie}, proxy=None) as socket:
+    with connect(
+        f"{server.ws_url}{path}?die", additional_headers={"Cookie": cookie}, proxy=None, open_timeout=DEADLINE
+    ) as socket:
         socket.send("count")
         count: int = json.loads(socket.recv(DEADLINE))["count"]
         return count

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -19,6 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, clean_environment, free_port, hotsession_run, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -54,8 +55,10 @@ APP = """
         return {"pid": os.getpid(), "version": VERSION}
 
     @app.get("/slow")
-    async def slow(seconds: float):
-        await asyncio.sleep(seconds)
+    async def slow():
+        note("slow")
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
         return {"pid": os.getpid(), "version": VERSION}
 
     @app.get("/segfault")
@@ -111,7 +114,7 @@ def load(server: Server) -> Iterator[list[float]]:
     done = threading.Event()
 
     def ask(keep: bool) -> None:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE) as client:
             while not done.wait(0.04):
                 began = time.monotonic()
                 try:
@@ -129,6 +132,13 @@ def load(server: Server) -> Iterator[list[float]]:
         for each in asking:
             each.result()
     assert failed == []
+
+
+def ask_slowly(server: Server, pool: ThreadPoolExecutor) -> Future[httpx.Response]:
+    """A request that is being answered, and is until there is a file ``go``."""
+    answer = pool.submit(httpx.get, f"{server.url}/slow", trust_env=False, timeout=2 * DEADLINE)
+    wait_until(lambda: "slow" in (server.directory / "notes.txt").read_text(), what="the request to arrive")
+    return answer
 
 
 # crashes
@@ -170,12 +180,12 @@ def test_code_that_kills_the_process_is_not_imported_for_ever(project: Path, sta
 
 def test_a_killed_parent_leaves_no_worker(project: Path) -> None:
     """Kill -9 of the parent ends the worker as well, also while a request blocks its event loop."""
-    write_project(project, {"main.py": APP + "\n    @app.get('/block')\n    async def block(): time.sleep(60)\n"})
+    write_project(project, {"main.py": APP + "\n    @app.get('/block')\n    async def block(): time.sleep(600)\n"})
     with Server(hotsession_run("main:app"), project) as server:
         server.kill(server.process.pid)
         wait_until(lambda: not server.pids())
     with Server(hotsession_run("main:app"), project) as server, ThreadPoolExecutor() as pool:
-        blocked = pool.submit(httpx.get, f"{server.url}/block", trust_env=False)
+        blocked = pool.submit(httpx.get, f"{server.url}/block", trust_env=False, timeout=DEADLINE)
         wait_until(lambda: _does_not_answer(server))
         server.kill(server.process.pid)
         wait_until(lambda: not server.pids())
@@ -197,9 +207,11 @@ def test_a_restart_refuses_and_fails_nothing(server: Server) -> None:
     """Under load the code asks for another process: it imports while the old one serves, and no request fails."""
     first = pid_of(server)
     with load(server) as took, ThreadPoolExecutor() as pool:
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=1.5", trust_env=False, timeout=30)
+        slow = ask_slowly(server, pool)
         wait_until(lambda: len(took) > 5)
         server.edit("main.py", "VERSION = 1", "VERSION = 2")
+        server.wait_for_line("Restarting the worker")
+        server.write("go", "")
         wait_until(lambda: server.get("/").json()["version"] == 2)
         assert slow.result().json() == {"pid": first, "version": 1}
     server.wait_for_line(r"Restarting the worker, .*: version two needs a process of its own")
@@ -214,14 +226,17 @@ def test_a_restart_refuses_and_fails_nothing(server: Server) -> None:
 
 def test_a_restart_ends_what_never_ends_by_itself(server: Server) -> None:
     """Event streams get a clean end and WebSockets 1012, so that nothing holds up the new worker."""
-    with httpx.stream("GET", f"{server.url}/events", trust_env=False) as stream, connect(f"{server.ws_url}/ws") as ws:
+    with (
+        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=DEADLINE) as stream,
+        connect(f"{server.ws_url}/ws", open_timeout=DEADLINE) as ws,
+    ):
         ws.send("hello")
         assert ws.recv() == "hello"
         events = stream.iter_lines()
         assert next(events) == "data: tick"
         server.edit("main.py", "VERSION = 1", "VERSION = 2")
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(timeout=15)
+            ws.recv(DEADLINE)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert set(events) == {"data: tick", "", "retry: 250"}
@@ -260,11 +275,12 @@ def test_an_ordinary_request_outlasts_the_drain_timeout(project: Path) -> None:
         ThreadPoolExecutor() as pool,
     ):
         first = pid_of(server)
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=4", trust_env=False, timeout=30)
+        slow = ask_slowly(server, pool)
         server.edit("main.py", "VERSION = 1", "VERSION = 2")
         wait_until(lambda: server.get("/").json()["version"] == 2)
         assert not slow.done()
         server.wait_for_line(rf"The old worker \[{first}\] still has requests after 0.5 s")
+        server.write("go", "")
         assert slow.result().json() == {"pid": first, "version": 1}
         wait_until(lambda: first not in server.pids())
 
@@ -282,9 +298,12 @@ def test_the_request_limit_brings_a_new_worker(project: Path) -> None:
 
 def test_interrupting_ends_open_streams_at_once(server: Server) -> None:
     """Ctrl+C with an open event stream and a WebSocket: the server is gone in a moment, with status 0."""
-    with httpx.stream("GET", f"{server.url}/events", trust_env=False) as stream, connect(f"{server.ws_url}/ws"):
+    with (
+        httpx.stream("GET", f"{server.url}/events", trust_env=False, timeout=DEADLINE) as stream,
+        connect(f"{server.ws_url}/ws", open_timeout=DEADLINE),
+    ):
         assert next(stream.iter_lines()) == "data: tick"
-        assert server.stop(timeout=5) == 0
+        assert server.stop() == 0
     assert "stop" in (server.directory / "notes.txt").read_text()
 
 
@@ -292,7 +311,7 @@ def test_interrupting_ends_open_streams_at_once(server: Server) -> None:
 def test_a_terminated_server_stops_its_app(server: Server, number: signal.Signals) -> None:
     """SIGTERM and the end of the terminal end parent and worker, the app's lifespan included, with status 0."""
     server.process.send_signal(number)
-    assert server.process.wait(10) == 0
+    assert server.process.wait(DEADLINE) == 0
     wait_until(lambda: not server.pids())
     assert "stop" in (server.directory / "notes.txt").read_text()
 
@@ -300,14 +319,12 @@ def test_a_terminated_server_stops_its_app(server: Server, number: signal.Signal
 def test_the_second_interrupt_does_not_wait_for_requests(server: Server) -> None:
     """Ctrl+C waits for a request in flight, Ctrl+C again does not."""
     with ThreadPoolExecutor() as pool:
-        slow = pool.submit(httpx.get, f"{server.url}/slow?seconds=60", trust_env=False, timeout=90)
-        server.wait_for_line("Application startup complete")
-        wait_until(lambda: pid_of(server))
+        slow = ask_slowly(server, pool)
         server.interrupt()
         server.wait_for_line("Waiting for connections to close")
         assert server.process.poll() is None
         server.interrupt()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(DEADLINE) == 0
         assert slow.exception() or slow.result().status_code == 500
     wait_until(lambda: not server.pids())
 
@@ -316,12 +333,12 @@ def test_the_second_interrupt_kills_a_worker_that_hangs(project: Path) -> None:
     """An event loop that is blocked for good hears nothing: it is killed some seconds after the second Ctrl+C."""
     write_project(project, {"main.py": APP + "\n    @app.get('/block')\n    async def block(): time.sleep(600)\n"})
     with Server(hotsession_run("main:app"), project) as server, ThreadPoolExecutor() as pool:
-        blocked = pool.submit(httpx.get, f"{server.url}/block", trust_env=False, timeout=60)
+        blocked = pool.submit(httpx.get, f"{server.url}/block", trust_env=False, timeout=DEADLINE)
         wait_until(lambda: _does_not_answer(server))
         server.interrupt()
         server.wait_for_line(r"is busy and does not hear that it should end. \(CTRL\+C to force quit\)")
         server.interrupt()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(DEADLINE) == 0
         assert isinstance(blocked.exception(), httpx.TransportError)
         assert "does not end: killing it" in server.log
 
@@ -331,18 +348,18 @@ def test_an_import_that_hangs_does_not_hold_up_the_end(project: Path) -> None:
     write_project(project, {"main.py": "print('importing', flush=True)\nimport time\ntime.sleep(600)\n"})
     with Server(hotsession_run("main:app"), project, ready=None) as server:
         server.wait_for_line("importing")
-        assert server.stop(timeout=5) == 0
+        assert server.stop() == 0
 
 
 def test_the_graceful_timeout_counts_for_an_interrupt(project: Path) -> None:
     """--timeout-graceful-shutdown bounds the wait for requests at Ctrl+C, as under uvicorn."""
     command = hotsession_run("main:app", "--timeout-graceful-shutdown", "1")
     with Server(command, project) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:
-        slow.sendall(b"GET /slow?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: pid_of(server))  # it came later, so the slow one is under way when it is answered
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: "slow" in (project / "notes.txt").read_text(), what="the request to arrive")
         server.interrupt()
         server.wait_for_line("timeout graceful shutdown exceeded")
-        assert server.process.wait(10) == 0
+        assert server.process.wait(DEADLINE) == 0
 
 
 # sockets and surroundings
@@ -366,10 +383,10 @@ def test_port_zero_shows_the_real_port(project: Path) -> None:
     """With --port 0 the line names a port, and there it answers."""
     process, found = started(hotsession_run("main:app", "--port", "0"), project, r"running on (http://127.0.0.1:\d+)")
     try:
-        assert httpx.get(found[1], trust_env=False, timeout=20).json()["version"] == 1
+        assert httpx.get(found[1], trust_env=False, timeout=DEADLINE).json()["version"] == 1
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -381,13 +398,15 @@ def test_a_unix_socket_serves_and_a_dead_one_is_no_obstacle(project: Path, loop:
     command = hotsession_run("main:app", "--uds", str(path), "--loop", loop)
     process, _ = started(command, project, "startup complete")
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://app") as client:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://app", timeout=DEADLINE
+        ) as client:
             first = client.get("/").json()["pid"]
             os.kill(first, signal.SIGKILL)
             assert wait_until(lambda: client.get("/").json()["pid"] != first)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
     assert not path.exists()
 
 
@@ -399,10 +418,10 @@ def test_an_inherited_descriptor_serves(project: Path) -> None:
             hotsession_run("main:app", "--fd", str(number)), project, "startup complete", pass_fds=(number,)
         )
     try:
-        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).json()["version"] == 1
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=DEADLINE).json()["version"] == 1
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
 
 
 def test_a_port_in_use_is_an_error_with_the_cure(project: Path) -> None:
@@ -414,7 +433,7 @@ def test_a_port_in_use_is_an_error_with_the_cure(project: Path) -> None:
             env=clean_environment(),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=DEADLINE,
             check=False,
         )
     assert second.returncode == 2
@@ -431,7 +450,7 @@ def test_a_server_that_cant_be_set_up_ends_with_uvicorns_status(project: Path) -
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=DEADLINE,
         check=False,
     )
     assert ended.returncode == 3
@@ -488,7 +507,13 @@ def test_another_terminal_resets_the_server_of_its_directory(server: Server, tmp
     def reset(directory: Path, *names: str) -> subprocess.CompletedProcess[str]:
         command = [*hotsession_run("x")[:4], "reset", *names]
         return subprocess.run(
-            command, cwd=directory, env=clean_environment(), capture_output=True, text=True, timeout=30, check=False
+            command,
+            cwd=directory,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
         )
 
     done = reset(server.directory)

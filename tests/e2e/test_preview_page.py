@@ -200,7 +200,7 @@ def test_the_page_comes_back_under_a_process_reloader(project: Path, driver: Chr
         page.wait_for_counter(0)
         since = len(server.log)
         server.edit("preview/bot.py", "De rien.", "Avec plaisir.")
-        server.wait_for_line("Application startup complete", since=since, timeout=30)
+        server.wait_for_line("Application startup complete", since=since)
         page.wait_for("#connection", "live")
         page.count_to(2)
         page.click("#stop")

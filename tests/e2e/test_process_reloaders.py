@@ -18,8 +18,9 @@ ASK_FOR_RESTART = "\nhotsession.module(__name__).invalidate('each save shall bri
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the example, to edit."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the example, to edit, which speaks as fast as it can."""
+    monkeypatch.setenv("CHAT_PACE", "0")
     copy_project(ROOT / "examples" / "chat", tmp_path / "project" / "chat")
     return tmp_path / "project"
 

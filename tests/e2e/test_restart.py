@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, clean_environment, hotsession_run, uvicorn, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -61,7 +62,7 @@ def load(server: Server) -> Iterator[list[dict[str, Any]]]:
     done = threading.Event()
 
     def ask(headers: dict[str, str]) -> None:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=30, headers=headers) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE, headers=headers) as client:
             while not done.is_set():
                 answers.append(client.get("/").raise_for_status().json())
 

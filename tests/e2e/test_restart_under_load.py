@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.counters import COUNTER, Load, Tally
-from tests.e2e.reloaders import DEADLINE, HOTSESSION, HYPERCORN, UVICORN, WATCHFILES, ReloadedServer, Reloader
+from tests.e2e.reloaders import HOTSESSION, HYPERCORN, UVICORN, WATCHFILES, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 from tests.effort import times
 
@@ -48,13 +49,15 @@ def test_what_a_slow_request_changes_in_the_old_worker_is_seen_in_the_new(peek: 
     with restartable(HOTSESSION, tmp_path, "--drain-timeout", "0.2") as server, ThreadPoolExecutor() as pool:
         assert server.get("/plain/").json()["count"] == 1
         before = server.get("/plain/look").json()["pid"]
-        slow = pool.submit(server.get, "/plain/slow?seconds=4")
+        slow = pool.submit(server.get, "/plain/slow")
+        wait_until((server.directory / "arrived").exists, what="the request to arrive")
         server.edit("counter.py", "SAVES = 1000", "SAVES = 1001")
         with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE) as stranger:
-            wait_until(lambda: stranger.get("/plain/look").json()["pid"] != before, DEADLINE)
+            wait_until(lambda: stranger.get("/plain/look").json()["pid"] != before)
         if peek:
             assert server.get("/plain/look").json()["count"] == 1
         assert not slow.done()
+        server.write("go", "")
         assert slow.result().raise_for_status().json() == {"count": 2, "pid": before, "saves": 1000}
         assert server.get("/plain/").json()["count"] == 3
 
@@ -73,7 +76,7 @@ def test_saves_may_come_faster_than_restarts(reloader: Reloader, tmp_path: Path)
             time.sleep(moments.uniform(0, 0.6))  # nothing is ordered by it: these are the random moments
         load.wait_for_another_than(worker)
         saved = 1000 + RESTARTS
-        wait_until(lambda: server.patiently(lambda: server.get("/plain/").json()["saves"]) == saved, DEADLINE)
+        wait_until(lambda: server.patiently(lambda: server.get("/plain/").json()["saves"]) == saved)
         load.wait_for_answers()
 
 
@@ -132,7 +135,7 @@ def test_threads_may_change_what_is_being_written(tmp_path: Path) -> None:
                 for number in range(3):
                     since = len(server.log)
                     server.edit("changing.py", f"SAVES = {1000 + number}", f"SAVES = {1001 + number}")
-                    server.wait_for_line("Carried over .* 1 session of 'default'", since=since, timeout=DEADLINE)
+                    server.wait_for_line("Carried over .* 1 session of 'default'", since=since)
             finally:
                 done.set()
         counts = [each.result() for each in changing]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, hotsession_run, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +45,7 @@ def word(server: Server) -> str:
 def save(server: Server, file: str = "main.py") -> None:
     """Turn old into new in a file and wait until the answer says so."""
     server.edit(file, '"old"', '"new"')
-    wait_until(lambda: "new" in server.get("/").text, 5)
+    wait_until(lambda: "new" in server.get("/").text)
 
 
 def test_what_the_scope_says_comes_from_the_options(tmp_path: Path) -> None:
@@ -93,8 +94,8 @@ def test_both_http_implementations_serve(tmp_path: Path, http: str) -> None:
     project = write_project(tmp_path / "app", {"main.py": app + talk})
     with Server(hotsession_run("main:app", "--http", http, "--loop", loop, "--ws", ws), project) as server:
         save(server)
-        with connect(f"{server.ws_url}/") as socket:
-            assert socket.recv(5) == "new"
+        with connect(f"{server.ws_url}/", open_timeout=DEADLINE) as socket:
+            assert socket.recv(DEADLINE) == "new"
 
 
 INTERFACES = {
@@ -243,7 +244,7 @@ def test_tls_serves_and_reloads(tmp_path: Path) -> None:
         server.wait_for_line(r"running on https://127\.0\.0\.1:\d+")
         trust = ssl.create_default_context(cafile=str(project / "cert.pem"))
         base = server.url.replace("http:", "https:")
-        with httpx.Client(base_url=base, verify=trust, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=base, verify=trust, trust_env=False, timeout=DEADLINE) as client:
             wait_until(lambda: client.get("/").json()["scheme"] == "https")
             server.edit("main.py", '"old"', '"new"')
             wait_until(lambda: client.get("/").json()["word"] == "new")

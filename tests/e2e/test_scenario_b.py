@@ -19,7 +19,7 @@ from tests.e2e.servers import ROOT, Server, copy_project, hotsession_run, uvicor
 
 pytestmark = pytest.mark.e2e
 
-FAST, SLOW = "0.001", "30"  # seconds of rest after each strip: done at once, or never within a test
+FAST, SLOW = "0.001", "600"  # seconds of rest after each strip: done at once, or never within a test
 COMMANDS = {
     "hotsession run": hotsession_run("jobs/main.py"),
     "uvicorn": uvicorn("jobs.main:app"),

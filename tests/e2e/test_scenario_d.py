@@ -154,7 +154,7 @@ def test_a_crash_in_between_loses_nothing(project: Path, stopped: bool) -> None:
 
 def test_idle_previews_expire_and_are_told_of_for_a_while(project: Path) -> None:
     """Idle past the timeout a preview is expired, refuses to count, and says so until the grace period is over."""
-    with serve(project, PREVIEW_IDLE="1", PREVIEW_GRACE="2") as server:
+    with serve(project, PREVIEW_IDLE="2", PREVIEW_GRACE="6") as server:
         preview = start(server)
         count(server, preview)
         wait_until(lambda: get(server, preview).get("code") == "session_expired", what="its expiry")

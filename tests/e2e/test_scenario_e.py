@@ -91,7 +91,7 @@ def save(server: Server, old: str, new: str) -> None:
     else:
         server.edit("preview/bot.py", old, new)
     if "--reload" in server.command:
-        server.wait_for_line("Application startup complete", since=since, timeout=30)
+        server.wait_for_line("Application startup complete", since=since)
     else:
         server.wait_for_line(r"Reloaded .*preview\.bot", since=since)
 

@@ -22,7 +22,7 @@ APP = """
 
 FORGOTTEN_CHILD = """
 import subprocess, sys
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 """
 
 
@@ -63,7 +63,7 @@ def test_a_process_left_behind_fails_the_test(project: Path) -> None:
     """Leaving the block fails when a process of the server outlives it, even in a session of its own."""
     main = project / "main.py"
     main.write_text(f"{FORGOTTEN_CHILD}{main.read_text()}")
-    server = Server(uvicorn("main:app", "--lifespan", "off"), project)
+    server = Server(uvicorn("main:app", "--lifespan", "off"), project, linger=0.5)
     with pytest.raises(AssertionError, match="left processes"), server:
         assert len(server.workers()) == 1
     assert server.pids() == []

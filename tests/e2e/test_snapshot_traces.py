@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hotsession.snapshot.place import bases_of
-from tests.e2e.reloaders import DEADLINE, RELOADERS, UVICORN, ReloadedServer, Reloader
+from tests.deadlines import DEADLINE
+from tests.e2e.reloaders import RELOADERS, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import IS_LINUX, wait_until, write_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not IS_LINUX, reason="looks into /proc for what is open")]
@@ -59,12 +60,12 @@ def count(server: ReloadedServer) -> dict[str, int]:
 def save(server: ReloadedServer, code: int) -> None:
     """Save, and wait for the new code."""
     server.edit("counter.py", f"CODE = {code - 1}", f"CODE = {code}")
-    wait_until(lambda: server.patiently(lambda: count(server))["code"] == code, DEADLINE)
+    wait_until(lambda: server.patiently(lambda: count(server))["code"] == code)
 
 
 def wait_until_gone(places: set[Path]) -> None:
     """Wait until nothing is at these places."""
-    wait_until(lambda: not any(place.exists() for place in places), DEADLINE, f"the removal of {places}")
+    wait_until(lambda: not any(place.exists() for place in places), what=f"the removal of {places}")
 
 
 def press_ctrl_c(server: ReloadedServer) -> None:
@@ -141,6 +142,6 @@ def test_two_dev_servers_of_one_project_do_not_mix(project: Path) -> None:
         wait_until_gone(of_second)
         worker = count(first)["pid"]
         first.edit("counter.py", "CODE = 0", "CODE = 1")
-        wait_until(lambda: first.patiently(lambda: count(first))["pid"] != worker, DEADLINE)
+        wait_until(lambda: first.patiently(lambda: count(first))["pid"] != worker)
         assert count(first)["count"] > 2
         assert traces(first) == of_first

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.reloaders import DEADLINE, RELOADERS, UVICORN, ReloadedServer, Reloader
+from tests.deadlines import DEADLINE
+from tests.e2e.reloaders import RELOADERS, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -63,7 +64,7 @@ def test_the_second_save_within_a_second_is_served(reloader: Reloader, tmp_path:
         second = time.time() + DEADLINE  # ahead, since no machine starts three processes in a second
         for value in (1, 2, 3):
             save(project, value, second)
-            wait_until(lambda value=value: answer(server) == [value] * 3, DEADLINE, f"save {value}")  # type: ignore[misc]
+            wait_until(lambda value=value: answer(server) == [value] * 3, what=f"save {value}")  # type: ignore[misc]
         assert len({int((project / f"{module}.py").stat().st_mtime) for module in MODULES}) == 1
     assert "runs as it was before" not in server.log
 
@@ -76,8 +77,8 @@ def test_a_save_right_after_the_import_is_served(reloader: Reloader, tmp_path: P
         second = time.time() + DEADLINE
         for value in (1, 2, 3):
             save(project, value, second)
-            server.wait_for_line(f"^imported save {value}$", timeout=DEADLINE)
-        wait_until(lambda: answer(server) == [3, 3, 3], DEADLINE, "the last save")
+            server.wait_for_line(f"^imported save {value}$")
+        wait_until(lambda: answer(server) == [3, 3, 3], what="the last save")
 
 
 def test_the_trap_is_there_when_it_is_off(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_the_trap_is_there_when_it_is_off(tmp_path: Path) -> None:
     with ReloadedServer(UVICORN, "target:app", project, env={"HOTSESSION": "off"}) as server:
         second = time.time() + DEADLINE
         save(project, 1, second)
-        wait_until(lambda: answer(server) == [1, 1, 1], DEADLINE)
+        wait_until(lambda: answer(server) == [1, 1, 1])
         since = len(server.log)
         save(project, 2, second)
-        server.wait_for_line("Application startup complete", since=since, timeout=DEADLINE)
+        server.wait_for_line("Application startup complete", since=since)
         assert answer(server) == [1, 1, 1]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import ROOT, clean_environment, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -108,7 +109,7 @@ class Storm:
         return [self._outcome(process) for process in self.processes.values() if process.returncode is None]
 
     def _outcome(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        printed, said = process.communicate(timeout=120)
+        printed, said = process.communicate(timeout=2 * DEADLINE)  # hundreds of processes on few cores
         assert (process.returncode, said) == (0, "")
         found: dict[str, Any] = json.loads(printed)
         return found
@@ -121,10 +122,10 @@ class Storm:
     def kill_the_one_that_makes(self) -> int:
         """Kill -9 the process that is making the session, and return its number."""
         hangs = self.notes / "hangs"
-        wait_until(hangs.is_symlink, 60, "a process to make the session")
+        wait_until(hangs.is_symlink, what="a process to make the session")
         process = self.processes[int(hangs.readlink().name)]
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=DEADLINE)
         return process.pid
 
     def live(self) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ class Storm:
         for process in self.processes.values():
             if process.returncode is None:
                 process.kill()
-                process.communicate(timeout=10)
+                process.communicate(timeout=DEADLINE)
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:

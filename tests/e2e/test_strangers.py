@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from tests.deadlines import DEADLINE
 from tests.e2e.servers import Server, hotsession_run, wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -247,13 +248,16 @@ def test_an_edit_of_the_shop_shows(shop: Server, file: str, old: str, new: str, 
 
 def test_a_chat_room_of_the_tutorial_survives_edits_of_other_files(shop: Server) -> None:
     """The connection manager of FastAPI's WebSocket tutorial: who is connected goes on, whatever is saved elsewhere."""
-    with connect(f"{shop.ws_url}/ws/1") as one, connect(f"{shop.ws_url}/ws/2") as two:
+    with (
+        connect(f"{shop.ws_url}/ws/1", open_timeout=DEADLINE) as one,
+        connect(f"{shop.ws_url}/ws/2", open_timeout=DEADLINE) as two,
+    ):
         one.send("hello")
-        assert (one.recv(5), two.recv(5)) == ("#1 says hello",) * 2
+        assert (one.recv(DEADLINE), two.recv(DEADLINE)) == ("#1 says hello",) * 2
         shop.edit("app/internal/mail.py", "def send_mail", "VERSION = 2\n\ndef send_mail")
         shop.wait_for_line("old code still has work: WebSocket /ws/[12], WebSocket /ws/[12]")
         two.send("still here")
-        assert (one.recv(5), two.recv(5)) == ("#2 says still here",) * 2
+        assert (one.recv(DEADLINE), two.recv(DEADLINE)) == ("#2 says still here",) * 2
 
 
 AT_IMPORT = {
@@ -291,7 +295,7 @@ app = Starlette(routes=[Route("/", home)])
     with Server(hotsession_run("main:app"), project) as server:
         assert server.get("/").json() == ["old", 1]
         server.edit("main.py", '"old"', '"new"')
-        wait_until(lambda: server.get("/").json() == ["new", 1], 5)
+        wait_until(lambda: server.get("/").json() == ["new", 1])
         server.edit("main.py", '"new"', '"newest"')
-        wait_until(lambda: server.get("/").json() == ["newest", 1], 5)
+        wait_until(lambda: server.get("/").json() == ["newest", 1])
         assert "ERROR" not in server.log

@@ -76,4 +76,4 @@ def test_an_example_that_does_not_exist_is_answered_with_those_that_do() -> None
     command = [sys.executable, "-m", "examples", "chatt"]
     result = subprocess.run(command, cwd=bootstrap.ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "no example called chatt; there are: chat, jobs, preview" in result.stderr
+    assert "no example called chatt; there are: agent, chat, jobs, preview" in result.stderr

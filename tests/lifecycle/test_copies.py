@@ -21,6 +21,7 @@ from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.session import Session
 from hotsession.storages.memory import MemoryStorage
 from hotsession.storages.sqlite import SQLiteStorage
+from tests.deadlines import DEADLINE
 from tests.lifecycle.byte_storage import ByteStorage
 from tests.lifecycle.clock import Clock
 
@@ -106,7 +107,7 @@ def test_the_last_task_of_an_event_loop_saves(backend: str) -> None:
         (await manager.get_or_create("ada")).data["done"] = True
 
     async def look() -> Any:
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             while not (found := (await manager.list())[0].data):  # noqa: ASYNC110 - a thread may be saving it
                 await anyio.sleep(0.01)
         return found

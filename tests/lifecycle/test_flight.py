@@ -16,6 +16,7 @@ import anyio.lowlevel
 import pytest
 
 from hotsession.lifecycle.flight import Flights
+from tests.deadlines import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let others run until something is so; a test that waits in vain fails."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         while not condition():
             await anyio.lowlevel.checkpoint()
 
@@ -227,7 +228,7 @@ def test_a_waiter_takes_over_when_the_loop_of_the_call_ends() -> None:
 
     with ThreadPoolExecutor(1) as threads:
         leaving = threads.submit(asyncio.run, start_and_leave())
-        assert started.wait(10)
+        assert started.wait(DEADLINE)
         assert asyncio.run(join()) == ("result", True)
         leaving.result(10)
     assert calls == ["call", "call"]

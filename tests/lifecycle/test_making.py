@@ -10,6 +10,7 @@ import pytest
 
 from hotsession.lifecycle import leasing
 from hotsession.lifecycle.manager import SessionManager
+from tests.deadlines import DEADLINE
 from tests.lifecycle.byte_storage import ByteStorage
 from tests.lifecycle.clock import Clock
 
@@ -53,7 +54,7 @@ async def test_another_takes_over_when_the_creator_dies(processes: list[SessionM
     async def ask() -> None:
         found.append(await processes[1].get_or_create("ada", data=lambda: {"made": True}))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             for _ in range(20):
@@ -71,7 +72,7 @@ async def test_a_creation_that_fails_gives_the_right_back(processes: list[Sessio
 
     with pytest.raises(ValueError, match="no seats"):
         await processes[0].get_or_create("ada", data=fail)
-    with anyio.fail_after(1):
+    with anyio.fail_after(DEADLINE):
         assert (await processes[1].get_or_create("ada", data=lambda: {"a": 1})).data == {"a": 1}
 
 
@@ -86,7 +87,7 @@ async def test_a_claim_is_renewed_while_the_creation_lasts(
         for _ in range(5):
             clock.pass_by(leasing.SECONDS - 1)
             owner = storage._tables.claims["chats", "ada"]  # type: ignore[attr-defined]
-            with anyio.fail_after(5):
+            with anyio.fail_after(DEADLINE):
                 while storage._tables.claims["chats", "ada"] == owner:  # type: ignore[attr-defined] # noqa: ASYNC110
                     await anyio.sleep(0.001)
             assert not await storage.claim("chats", "ada", "another", clock(), clock() + 1)

@@ -22,6 +22,7 @@ from hotsession.errors import (
 )
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.storages.memory import MemoryStorage
+from tests.deadlines import DEADLINE
 from tests.lifecycle.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +53,7 @@ def making(manager: SessionManager, waiters: int, calls: list[str]) -> Callable[
 
     async def make() -> Data:
         calls.append("call")
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while manager.waiting("ada") < waiters:
                 await anyio.lowlevel.checkpoint()
         return {"call": len(calls)}
@@ -116,7 +117,7 @@ async def test_who_says_nothing_of_data_waits_for_who_does(manager: SessionManag
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, making(manager, 2, calls))
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while not calls:
                 await anyio.lowlevel.checkpoint()
         tasks.start_soon(ask, None)
@@ -178,7 +179,7 @@ async def test_a_cancelled_first_caller_cancels_nobody(manager: SessionManager) 
 
     async def make() -> Data:
         calls.append("call")
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while manager.waiting("ada") < 3:
                 await anyio.lowlevel.checkpoint()
             first.cancel()
@@ -192,7 +193,7 @@ async def test_a_cancelled_first_caller_cancels_nobody(manager: SessionManager) 
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, first)
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while not calls:
                 await anyio.lowlevel.checkpoint()
         tasks.start_soon(ask, anyio.CancelScope())

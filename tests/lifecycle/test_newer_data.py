@@ -11,6 +11,7 @@ import pytest
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import Record
 from hotsession.lifecycle.session import Session
+from tests.deadlines import DEADLINE
 from tests.lifecycle.byte_storage import ByteStorage
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ def theirs(storage: Racing) -> SessionManager:
 
 async def found(manager: SessionManager, status: str) -> Session:
     """The only session, as soon as it is in a state and tasks that ended have saved theirs."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(DEADLINE):
         while (await manager.list())[0].status != status:  # noqa: ASYNC110 - a job comes to its end
             await anyio.sleep(0.001)
     await anyio.wait_all_tasks_blocked()

@@ -13,6 +13,7 @@ from hotsession.errors import InvalidTransition
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import Key, Record
 from hotsession.storages.memory import MemoryStorage
+from tests.deadlines import DEADLINE
 from tests.lifecycle.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -120,7 +121,7 @@ async def test_who_starts_fresh_is_not_given_what_others_found(
     found: list[Any] = []
 
     async def store_when_two_wait() -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while mine.waiting("ada") < 2:
                 await anyio.lowlevel.checkpoint()
         await theirs.get_or_create("ada", data={"theirs": True})
@@ -134,7 +135,7 @@ async def test_who_starts_fresh_is_not_given_what_others_found(
     storage.before["find"] = next_time
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, False)
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while mine.waiting("ada") < 1:
                 await anyio.lowlevel.checkpoint()
         tasks.start_soon(ask, True)

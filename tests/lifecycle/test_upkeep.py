@@ -14,6 +14,7 @@ from hotsession.errors import StorageError, StorageUnavailable
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import Record
 from hotsession.storages.memory import MemoryStorage
+from tests.deadlines import DEADLINE
 from tests.lifecycle.clock import Clock
 
 
@@ -26,7 +27,7 @@ def test_it_begins_with_the_first_use_in_each_event_loop(backends: tuple[str, st
     async def use() -> None:
         session = await manager.get_or_create("ada")
         clock.pass_by(2)
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             while (await manager.storage.get(session.id)).status != "expired":  # type: ignore[union-attr] # noqa: ASYNC110
                 await anyio.sleep(0.01)
 

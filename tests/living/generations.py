@@ -28,7 +28,7 @@ class Code:
         module.__file__ = f"/app/{name}.py"
         sys.modules[name] = module
         self._names.add(name)
-        exec(textwrap.dedent(text), module.__dict__)
+        exec(textwrap.dedent(text), module.__dict__)  # noqa: S102 - the code of the test
         return module
 
     def save(self, text: str = "", name: str = "shop") -> Any:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from hotsession.reload.doorbell import Doorbell
+from tests.deadlines import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
-
-DEADLINE_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_a_save_rings(bell: Doorbell, tmp_path: Path) -> None:
         lambda: file.with_name("other.py").unlink(),
     ):
         change()
-        assert bell.wait(DEADLINE_SECONDS)
+        assert bell.wait(DEADLINE)
         while bell.wait(0.001):
             pass
 
@@ -51,17 +50,17 @@ def test_a_save_rings(bell: Doorbell, tmp_path: Path) -> None:
 def test_a_new_directory_rings_and_is_watched(bell: Doorbell, tmp_path: Path) -> None:
     """Its files ring from then on."""
     (tmp_path / "app" / "api" / "v1").mkdir(parents=True)
-    assert bell.wait(DEADLINE_SECONDS)
+    assert bell.wait(DEADLINE)
     while bell.wait(0.001):
         pass
     (tmp_path / "app" / "api" / "v1" / "x.py").write_text("X = 1")
-    assert bell.wait(DEADLINE_SECONDS)
+    assert bell.wait(DEADLINE)
 
 
 def test_a_root_that_goes_rings(bell: Doorbell, tmp_path: Path) -> None:
     """Who listens then sees that it is another directory, or none."""
     tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-away"))
-    assert bell.wait(DEADLINE_SECONDS)
+    assert bell.wait(DEADLINE)
 
 
 def test_what_is_not_wanted_does_not_ring(bell: Doorbell, tmp_path: Path) -> None:
@@ -80,10 +79,10 @@ def test_reading_does_not_ring(bell: Doorbell, tmp_path: Path) -> None:
 def test_stop_wakes_who_waits(bell: Doorbell) -> None:
     """From another thread, at once; it counts as silence."""
     rang: list[bool] = []
-    thread = threading.Thread(target=lambda: rang.append(bell.wait(DEADLINE_SECONDS)))
+    thread = threading.Thread(target=lambda: rang.append(bell.wait(DEADLINE)))
     thread.start()
     bell.stop()
-    thread.join(DEADLINE_SECONDS / 2)
+    thread.join(DEADLINE / 2)
     assert rang == [False]
 
 

@@ -239,7 +239,7 @@ async def test_new_code_that_ran_before_the_swap(project: Project) -> None:
         seen = []
         thread = threading.Thread(target=run)
         thread.start()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
         assert seen == [("new", "new", "new")], seen
     """

@@ -10,6 +10,7 @@ import pytest
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.reload.feed import ChangeFeed
 from hotsession.reload.follow import Follower, Outcome, Overtaken
+from tests.deadlines import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -152,7 +153,7 @@ async def follow(case: Case, batches: Iterable[Iterable[Change]], attempts: int)
     for batch in batches:
         case.feed.put(frozenset(batch))
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         for _ in range(attempts):
             await case.attempts.began.get()
     task.cancel()

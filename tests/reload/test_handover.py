@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.projects import Project, barrier, lines, trace, until
 
 pytestmark = pytest.mark.anyio
@@ -140,7 +141,7 @@ async def test_whatever_a_start_up_raises(project: Project, handover: str, what:
     """A start-up that raises no ordinary exception is a failed one as well, and not tried again for ever."""
     await project.start(version(1), handover=handover)
     raising = f"import asyncio\nclass Odd(BaseException): pass\n{HEAD}\ndef startup(state): {what}"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         failed = await project.fail(version(2, raising))
     assert failed.stage == "start-up"
     assert await project.get() == "1"

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hotsession.reload.locks import ModuleLocks
-
-DEADLINE = 10.0
+from tests.deadlines import DEADLINE
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from tests.deadlines import DEADLINE
 from tests.projects import Project, barrier, lines, trace
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +109,7 @@ async def test_threads_started_at_import(project: Project) -> None:
         app = answering(globals())
         go, done = threading.Event(), threading.Event()
         def work():
-            go.wait(10)
+            go.wait(60)
             import shop.prices
             from shop import prices
             trace.append((shop.prices.X, prices.X, VERSION))
@@ -124,8 +125,8 @@ async def test_threads_started_at_import(project: Project) -> None:
     new = sys.modules["main"]
     for module in (old, new):
         module.go.set()
-        assert await asyncio.to_thread(module.done.wait, 10)
-        module.thread.join(10)
+        assert await asyncio.to_thread(module.done.wait, DEADLINE)
+        module.thread.join(DEADLINE)
     assert trace == [(1, 1, 1), (2, 2, 2)]
 
 
@@ -134,7 +135,7 @@ async def test_threads_that_import_each_others_modules(project: Project) -> None
     ring = """
         from tests.projects import trace
         from meeting import both_are_here
-        both_are_here.wait(10)
+        both_are_here.wait(60)
         import {other}
         X = 1
     """

@@ -12,6 +12,7 @@ import pytest
 
 from hotsession.events import Change
 from hotsession.reload.source import SourceCache
+from tests.deadlines import DEADLINE
 from tests.projects import Project
 
 HEAD = """
@@ -110,14 +111,14 @@ def test_many_threads(sources: SourceCache, file: Path) -> None:
     start = threading.Barrier(8)
 
     def ask() -> None:
-        start.wait(10)
+        start.wait(DEADLINE)
         found.append(sources.code(str(file)).co_consts)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(DEADLINE)
     assert found == [found[0]] * 8
 
 

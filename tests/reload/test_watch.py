@@ -16,8 +16,7 @@ import watchfiles
 from hotsession.events import Change
 from hotsession.ownership import Ownership
 from hotsession.reload.watch import FileFilter, Watcher
-
-DEADLINE_SECONDS = 10.0
+from tests.deadlines import DEADLINE
 
 
 class Watching:
@@ -36,7 +35,7 @@ class Watching:
 
     def until(self, *paths: Path) -> set[Change]:
         """All that is delivered until each of these paths was."""
-        end = time.monotonic() + DEADLINE_SECONDS
+        end = time.monotonic() + DEADLINE
         found: set[Change] = set()
         while not {str(path) for path in paths} <= {change.path for change in found}:
             found |= self._delivered.get(timeout=max(end - time.monotonic(), 0.01))
@@ -271,13 +270,13 @@ def test_stopping_is_quick(root: Path) -> None:
     watching.watcher.start()
     before = time.monotonic()
     watching.watcher.stop()
-    assert time.monotonic() - before < 1.5
+    assert time.monotonic() - before < 4
     watching.watcher.stop()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Look until it is so, or the time is over."""
-    end = time.monotonic() + DEADLINE_SECONDS
+    end = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < end, "it never became so"
         time.sleep(0.005)

@@ -96,12 +96,12 @@ def test_the_server_gets_nothing_about_reloading_and_the_app_its_own_lifespan(tm
 
 
 def test_our_own_options(tmp_path: Path) -> None:
-    """Handover, drain timeout and scope have defaults and can be given."""
+    """Handover, drain timeout, scope and whether connections are carried over have defaults and can be given."""
     plain = run_options(parse("main:app"), tmp_path)
-    assert (plain.handover, plain.drain_timeout, plain.scope) == ("start-first", 60.0, "changed")
-    line = ("main:app", "--handover", "stop-first", "--drain-timeout", "5", "--reload-scope", "all")
+    assert (plain.handover, plain.drain_timeout, plain.scope, plain.carry) == ("start-first", 60.0, "changed", True)
+    line = ("main:app", "--handover", "stop-first", "--drain-timeout", "5", "--reload-scope", "all", "--no-carry")
     given = run_options(parse(*line), tmp_path)
-    assert (given.handover, given.drain_timeout, given.scope) == ("stop-first", 5.0, "all")
+    assert (given.handover, given.drain_timeout, given.scope, given.carry) == ("stop-first", 5.0, "all", False)
 
 
 @pytest.fixture

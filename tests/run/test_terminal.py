@@ -14,6 +14,7 @@ from types import FrameType
 import pytest
 
 from hotsession.run import terminal
+from tests.deadlines import DEADLINE
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_debugger_in_another_thread_is_noticed() -> None:
         seen.append(terminal.debugger_active())
         debugger.going_on = True
         seen.append(terminal.debugger_active())
-        end.wait(10)
+        end.wait(DEADLINE)
 
     assert not terminal.debugger_active()
     thread = threading.Thread(target=work)

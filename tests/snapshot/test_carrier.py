@@ -22,13 +22,14 @@ from hotsession.snapshot.opening import install
 from hotsession.snapshot.pace import Pace
 from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.unpickling import unpickled
+from tests.deadlines import DEADLINE
 from tests.snapshot.carriers import MANAGER, Process, Start
 from tests.snapshot.stores import line, process
 
 pytestmark = pytest.mark.anyio
 
 
-def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
+def eventually(holds: Callable[[], object], seconds: float = DEADLINE) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -168,7 +169,7 @@ async def test_it_looks_in_the_event_loop_of_the_app(start: Start, often: None) 
     first.records.write_touched = noted  # type: ignore[method-assign]
     first.carrier.settle_in()
     session.data["n"] = 1
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         while written(first, session.id) != {"n": 1}:  # noqa: ASYNC110 - it is another thread that does it
             await anyio.sleep(0.005)
     assert set(threads) == {threading.current_thread()}
@@ -272,7 +273,7 @@ async def test_in_a_running_event_loop_it_is_done_there(start: Start, often: Non
     with first.carrier._turn.lock:
         first.carrier._told_to_end()
     assert not over.is_set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await over.wait()
     assert written(first, session.id) == {"n": 1}
 
@@ -286,7 +287,7 @@ def test_a_signal_handler_does_not_wait_for_long(start: Start, monkeypatch: pyte
     with first.carrier._turn.lock:
         first.carrier._told_to_end()
         assert not over.is_set()
-    assert over.wait(10)
+    assert over.wait(DEADLINE)
     assert first.values.names() == ("value",)
 
 
@@ -355,7 +356,7 @@ def test_a_process_that_ends_by_itself_leaves_it_tidy(start: Start, tmp_path: Pa
     start().end()
     code = SERVED.replace("sys.argv[-1]", repr(kind))
     with process(code, tmp_path / "snapshot") as served:
-        assert served.wait(30) == 0
+        assert served.wait(DEADLINE) == 0
     after = start()
     assert after.store.previous == "tidy"
     assert after.keep("value", list) == ["last"]

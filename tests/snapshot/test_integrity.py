@@ -17,6 +17,7 @@ from hotsession.snapshot import integrity, probing
 from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
 from hotsession.snapshot.integrity import judged
 from hotsession.snapshot.store import Store, open_store
+from tests.deadlines import DEADLINE
 from tests.snapshot.stores import line, mounted, process, record
 
 PAGE = 4096
@@ -180,7 +181,7 @@ def test_noise_in_a_part_never_takes_the_app_down(directory: Path, abrupt: Path,
     length = rng.choice([16, 200, PAGE, 10 * PAGE])
     overwrite(abrupt, rng.randrange(size - length), rng.randbytes(length))
     with process(READ_ALL, directory) as started:
-        output, _ = started.communicate(timeout=60)
+        output, _ = started.communicate(timeout=DEADLINE)
     assert started.returncode == 0
     assert output.endswith("served\n")
 
@@ -441,7 +442,7 @@ def test_a_store_closes_after_its_directory_was_removed(directory: Path) -> None
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds, at most twenty seconds."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -18,10 +18,11 @@ from hotsession.snapshot import janitor
 from hotsession.snapshot.janitor import OWNER, remove, remove_when_ended
 from hotsession.surroundings.processes import process_started
 from hotsession.surroundings.reloaders import RUN, DevServer
+from tests.deadlines import DEADLINE
 
 
 def wait_until(predicate: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + DEADLINE
     while not predicate():
         assert time.monotonic() < deadline, f"waited for {what}"
         time.sleep(0.01)  # the pause of a poll with a deadline

@@ -18,6 +18,7 @@ from hotsession.snapshot import values
 from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
 from hotsession.snapshot.takeover import take_over
+from tests.deadlines import DEADLINE
 from tests.snapshot.carriers import Process, Start
 from tests.snapshot.stores import line, process
 
@@ -276,5 +277,5 @@ async def test_a_write_that_comes_too_late_is_named(start: Start, tmp_path: Path
             said = line(other)
         assert said.count("of 'key' was changed in this process after a newer one had changed it") == 1
         other.stdin.close()
-        other.wait(10)
+        other.wait(DEADLINE)
     assert (await start().session()).data["n"] == "new"

@@ -24,6 +24,7 @@ from hotsession.snapshot import records, touches
 from hotsession.snapshot.pickling import Pickled, pickled
 from hotsession.snapshot.store import open_store
 from hotsession.storages.memory import MemoryStorage
+from tests.deadlines import DEADLINE
 from tests.effort import times
 from tests.snapshot.carriers import MANAGER, Process, Start, drafted
 from tests.snapshot.stores import line, mounted, process
@@ -313,7 +314,7 @@ async def test_threads_may_change_what_is_written(start: Start, caplog: pytest.L
     sys.setswitchinterval(1e-5)
     for each in threads:
         each.start()
-    written, enough, deadline = 0, times(10, 50), time.monotonic() + 20
+    written, enough, deadline = 0, times(10, 50), time.monotonic() + DEADLINE
     try:
         while written < enough and time.monotonic() < deadline:
             written += len(acknowledge(first, session))

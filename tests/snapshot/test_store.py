@@ -20,6 +20,7 @@ from hotsession.lifecycle.record import NEXT, Record
 from hotsession.snapshot import listing
 from hotsession.snapshot.errors import SnapshotFull, SnapshotUnusable
 from hotsession.snapshot.store import Store, open_store
+from tests.deadlines import DEADLINE
 from tests.effort import times
 from tests.snapshot.stores import line, mounted, process, record
 
@@ -556,7 +557,7 @@ store.close()
 """
     with process(code, directory) as p:
         assert (line(p), line(p)) == ("0", "True")
-        assert p.wait(20) == 0
+        assert p.wait(DEADLINE) == 0
     store = open_store(directory)
     assert store.previous == "tidy"
     assert store.read("1") == (record(), b"after", 1)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hotsession.lifecycle.limits import Limits
 from hotsession.lifecycle.record import Key, Record, new_record
+from tests.deadlines import DEADLINE
 
 ROOT = Path(__file__).parents[2]
 PROLOGUE = """
@@ -44,7 +45,7 @@ def start_python(code: str, *arguments: object, **options: Any) -> subprocess.Po
     )
 
 
-def output(process: subprocess.Popen[str], seconds: float = 20) -> str:
+def output(process: subprocess.Popen[str], seconds: float = DEADLINE) -> str:
     """Wait for a process to end well; what it printed."""
     try:
         printed, said = process.communicate(timeout=seconds)
@@ -55,6 +56,18 @@ def output(process: subprocess.Popen[str], seconds: float = 20) -> str:
     assert process.returncode == 0, said
     assert not said
     return printed
+
+
+def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process that was killed had printed, and said, since somebody read single lines of it.
+
+    `communicate` would leave out what was read ahead.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    left = process.stdout.read(), process.stderr.read()
+    process.communicate()
+    return left
 
 
 def run_python(code: str, *arguments: object) -> str:

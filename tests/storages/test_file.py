@@ -21,6 +21,7 @@ from hotsession.storages.directory_lock import DirectoryLock
 from hotsession.storages.disk import Disk
 from hotsession.storages.file import FileStorage
 from hotsession.storages.recovery import Artefacts
+from tests.deadlines import DEADLINE
 from tests.storages.filed import Stopping, inside, quiet, state_of
 from tests.storages.stored import record
 
@@ -268,7 +269,7 @@ async def test_opening_serves_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     ids = storage._sessions.directories.ids
 
     def slow_ids() -> list[str]:
-        assert go_on.wait(10)
+        assert go_on.wait(DEADLINE)
         return ids()
 
     monkeypatch.setattr(storage._sessions.directories, "ids", slow_ids)

@@ -17,7 +17,7 @@ from hotsession.storages.file import FileStorage
 from hotsession.storages.recovery import Artefacts
 from tests.effort import times
 from tests.storages.filed import Stopped, Stopping, quiet, start_python
-from tests.storages.stored import record
+from tests.storages.stored import record, rest
 
 pytestmark = pytest.mark.anyio
 
@@ -134,9 +134,9 @@ async def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path
         assert process.stdout is not None
         lines = [await anyio.to_thread.run_sync(process.stdout.readline) for _ in range(chance.randrange(1, 60))]
         process.send_signal(signal.SIGKILL)
-        rest, said = process.communicate()
+        printed, said = rest(process)
         assert not said
-        for line in [*lines, *rest.splitlines()]:
+        for line in [*lines, *printed.splitlines()]:
             _, session, *number = line.split()
             told[session] = int(number[0]) if number else 0
         found = await seen(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 from hotsession.lifecycle.record import moved
 from hotsession.storages.file import FileStorage
+from tests.deadlines import DEADLINE
 from tests.storages.filed import inside, start_python, state_of
 from tests.storages.stored import record
 
@@ -57,7 +58,7 @@ def outputs(code: str, directory: Path, processes: int) -> list[list[str]]:
 
 def lines(process: subprocess.Popen[str]) -> list[str]:
     """What a process printed that ended well."""
-    printed, said = process.communicate(timeout=60)
+    printed, said = process.communicate(timeout=DEADLINE)
     assert (process.returncode, said) == (0, "")
     return printed.split()
 
@@ -154,7 +155,7 @@ async def test_a_process_that_dies_with_the_lock_frees_it(tmp_path: Path) -> Non
     from pathlib import Path
     with DirectoryLock(Path(sys.argv[1]) / ".hotsession" / "lock").held():
         print("held", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     """
     process = start_python(code, tmp_path)
     assert process.stdout is not None
@@ -165,7 +166,7 @@ async def test_a_process_that_dies_with_the_lock_frees_it(tmp_path: Path) -> Non
     async def add() -> None:
         added.append(await storage.add(record()))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(add)
             await anyio.wait_all_tasks_blocked()

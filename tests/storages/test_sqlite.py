@@ -24,6 +24,7 @@ from hotsession.storages.sqlite import SQLiteStorage
 from hotsession.storages.sqlite_rows import key_of, key_text
 from hotsession.storages.sqlite_schema import open_database
 from hotsession.storages.sqlite_workers import Writer
+from tests.deadlines import DEADLINE
 from tests.storages.stored import record
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +57,7 @@ def threads() -> list[threading.Thread]:
 
 async def wait_until(holds: Callable[[], bool]) -> None:
     """Let others run until something holds."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(DEADLINE):
         while not holds():  # noqa: ASYNC110 - what is waited for happens in a thread
             await anyio.sleep(0.001)
 

@@ -22,6 +22,7 @@ from hotsession.surroundings.processes import (
     process_environ,
     process_started,
 )
+from tests.deadlines import DEADLINE
 
 HAS_PROC = Path("/proc/self/stat").exists()
 
@@ -172,7 +173,7 @@ def test_the_variables_that_a_process_was_started_with() -> None:
     """Their names are told, where there is a /proc."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={"SOME": "thing", "MORE": ""}) as child:
         names = process_environ(child.pid)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + DEADLINE
         while names == frozenset() and time.monotonic() < deadline:  # the program is just being put in place
             names = process_environ(child.pid)
         child.kill()

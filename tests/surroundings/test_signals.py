@@ -19,10 +19,10 @@ import pytest
 from hotsession.registry import registry
 from hotsession.surroundings import signals
 from hotsession.surroundings.signals import before_the_end, shutdown_event
+from tests.deadlines import DEADLINE
 from tests.projects import lines
 
 ROOT = Path(__file__).parent.parent.parent
-DEADLINE_SECONDS = 10.0
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals to itself")
 
@@ -165,7 +165,7 @@ def test_a_server_that_listens_through_the_event_loop(new_loop: Callable[[], asy
         loop.add_signal_handler(signal.SIGTERM, server)
         assert before_the_end(lambda: heard.append("ours"))
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE):
             await ended.wait()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -179,7 +179,12 @@ def test_a_server_that_listens_through_the_event_loop(new_loop: Callable[[], asy
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """Run a program of its own."""
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
     )
 
 
@@ -289,7 +294,7 @@ def test_the_event_of_hypercorn(hypercorn: Any) -> None:
     assert answers == [True]
     assert not called.is_set()
     hypercorn.set()
-    assert called.wait(DEADLINE_SECONDS)
+    assert called.wait(DEADLINE)
 
 
 def test_an_event_that_is_gone(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -304,7 +309,7 @@ def test_an_event_that_is_gone(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     before_the_end(lambda: None)
     ending: signals.Ending = registry.object("signals", signals.Ending)
     assert ending._looking is not None
-    ending._looking.join(DEADLINE_SECONDS)
+    ending._looking.join(DEADLINE)
     assert "can't be looked at any more: OSError('gone')" in lines(caplog, 0)[0]
 
 

@@ -1,25 +1,26 @@
-// The page of the trip planner: the history over HTTP, the chat over a WebSocket that comes back when it is closed.
-// A message stays in `waiting` until it is answered and is sent again after a reconnect; the server knows it by its id.
+// The page of the trip planner: the history over HTTP, the chat over a WebSocket that comes back when it is lost.
+// A message waits until it is answered: the connection sends it again if need be, and the server knows it by its id.
 
-const SERVICE_RESTART = 1012; // the server has new code: come back at once
-const LONGEST_PAUSE = 5000;
+import { Connection } from "../api/sessions/hotsession.js";
+
+const STATES = { connecting: "connecting", lost: "trying again", closed: "closed" };
 
 const $ = (id) => document.getElementById(id);
-const waiting = new Map(); // message id -> what to send
+// after it was lost, what was said meanwhile comes first: another tab, or a newer chat, may have gone on
+const talk = new Connection("api/talk", { resend: true, hello: () => (talk.opened > 1 ? showHistory() : undefined) });
 
-let socket = null;
-let failures = 0;
+let number = null; // of the connection
 let lastCode = null;
 
 async function showHistory(method = "GET") {
   const response = await fetch("api/chat", { method });
   if (!response.ok) throw new Error(`the history answered ${response.status}`);
   const chat = await response.json();
-  chat.messages.forEach((each) => waiting.delete(each.id)); // what is in the history has been answered
+  chat.messages.forEach((each) => talk.acknowledge(each.id)); // what is in the history has been answered
   lastCode = null;
   $("messages").replaceChildren();
   chat.messages.forEach(addMessage);
-  for (const { id, text } of waiting.values()) addMessage({ role: "you", text, id }).classList.add("waiting");
+  for (const { id, text } of talk.waiting) addMessage({ role: "you", text, id }).classList.add("waiting");
   showCode(chat.code);
   $("trip").textContent = chat.messages.length ? chat.trip : "Where to?";
   showKeys(chat.accounts);
@@ -31,47 +32,63 @@ function showKeys(accounts) {
   if (chosen in accounts) $("key").value = chosen;
 }
 
-function connect() {
-  showState("connecting", "connecting");
-  socket = new WebSocket(Object.assign(new URL("api/talk", location.href), { protocol: location.protocol === "https:" ? "wss:" : "ws:" }));
-  socket.onmessage = (event) => receive(JSON.parse(event.data));
-  socket.onclose = (event) => comeBack(event.code);
-}
-
-async function comeBack(code) {
-  failures = code === SERVICE_RESTART ? 0 : failures + 1;
-  const pause = failures ? Math.min(LONGEST_PAUSE, 200 * 2 ** failures) * (0.5 + Math.random() / 2) : 0;
-  if (failures) showState("lost", "trying again");
-  await new Promise((resolve) => setTimeout(resolve, pause));
+// the cookie comes with the history, so the connection is that of the same visitor
+async function begin() {
   try {
-    await showHistory(); // another tab, or a newer chat, may have gone on
-    connect();
+    await showHistory();
+    talk.open();
   } catch {
-    comeBack(0);
+    showState("lost");
+    setTimeout(begin, 1_000);
   }
 }
 
-function receive(answer) {
-  if (answer.type === "hello") {
-    if (!waiting.size) failures = 0;
-    showState("open", `no. ${answer.connection}`);
-    showCode(answer.code);
-    waiting.forEach((message) => socket.send(JSON.stringify(message)));
-    return;
-  }
-  showError(answer.type === "error" ? answer.text : "");
-  if (answer.type === "error") {
-    waiting.clear();
-    document.querySelectorAll("#messages .waiting").forEach((each) => each.remove());
-    return;
-  }
-  failures = 0;
-  waiting.delete(answer.to);
-  document.querySelector(`#messages [data-id="${answer.to}"]`)?.classList.remove("waiting");
-  addMessage(answer.message);
-  $("trip").textContent = answer.trip;
-  $("service").textContent = `${answer.message.service}, ${answer.answers} answered`;
-}
+const RECEIVE = {
+  hello({ connection, code }) {
+    number = connection;
+    showState();
+    showCode(code);
+  },
+  // newer code has taken over the connection, which is the same
+  code({ code }) {
+    showCode(code);
+  },
+  here({ pages }) {
+    $("here").textContent = pages;
+  },
+  words({ to, text }) {
+    if (!messageOf(to)?.matches(".waiting")) return; // another chat was begun
+    const item = talking(to) ?? add(Object.assign(document.createElement("li"), { className: "talking" }));
+    item.dataset.to = to;
+    if (!item.firstChild) item.append(document.createElement("p"));
+    item.firstChild.append(text);
+    scroll();
+  },
+  answer({ ack, message, answers, trip }) {
+    showError("");
+    talking(ack)?.remove();
+    if (messageOf(ack)?.matches(".waiting")) addMessage(message); // else the history has it already
+    messageOf(ack)?.classList.remove("waiting");
+    $("trip").textContent = trip;
+    $("service").textContent = `${message.service}, ${answers} answered`;
+  },
+  error({ ack, text }) {
+    showError(text);
+    messageOf(ack)?.remove();
+  },
+};
+
+talk.addEventListener("message", ({ data }) => {
+  const message = JSON.parse(data);
+  RECEIVE[message.type](message);
+});
+talk.addEventListener("state", () => {
+  showState();
+  document.querySelectorAll("#messages .talking").forEach((each) => each.remove()); // cut, or complete by now
+});
+
+const messageOf = (id) => document.querySelector(`#messages [data-id="${CSS.escape(id)}"]`);
+const talking = (id) => document.querySelector(`#messages [data-to="${CSS.escape(id)}"]`);
 
 function addMessage({ role, text, id, code, service }) {
   if (code) showChange(code);
@@ -110,12 +127,18 @@ function showChange(code) {
 
 function add(item) {
   $("messages").append(item);
+  scroll();
+  return item;
+}
+
+function scroll() {
   $("messages").scrollTop = $("messages").scrollHeight;
 }
 
-function showState(state, text) {
+function showState(state = talk.state) {
   $("connection").dataset.state = state;
-  $("connection").textContent = text;
+  $("connection").textContent = state === "open" ? `no. ${number}` : STATES[state];
+  $("opened").textContent = talk.opened === 1 ? "once" : `${talk.opened} times`;
 }
 
 function showError(text) {
@@ -127,17 +150,15 @@ $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
   if (!text) return;
-  const message = { id: `${Date.now()}-${Math.random().toString(36).slice(2)}`, text, api_key: $("key").value };
-  waiting.set(message.id, message);
-  addMessage({ role: "you", text, id: message.id }).classList.add("waiting");
+  const id = talk.send({ text, api_key: $("key").value });
+  addMessage({ role: "you", text, id }).classList.add("waiting");
   $("text").value = "";
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 });
 $("key").addEventListener("change", () => sessionStorage.setItem("key", $("key").value));
 $("new").addEventListener("click", () => {
-  waiting.clear();
+  talk.waiting.forEach(({ id }) => talk.acknowledge(id)); // nobody wants their answers any more
   showHistory("POST").catch((error) => showError(`No new chat: ${error.message}.`));
   $("text").focus();
 });
 
-showHistory().then(connect, () => comeBack(0));
+begin();

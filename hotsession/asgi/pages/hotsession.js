@@ -13,6 +13,8 @@
 // a stream can be silent without being open (a laptop that slept, a proxy that holds it back), the list is also asked
 // for now and then while it is, and when the page comes back into view. So a page never waits for ever.
 
+export { Connection } from "./connection.js"; // a WebSocket that comes back
+
 const POLL_EVERY = 3_000; // milliseconds, while there is no event stream
 const CHECK_EVERY = 30_000; // while there is one
 const LIVE = new Set(["active", "paused"]);

@@ -1,0 +1,1 @@
+"""An agent that plans, uses tools and streams its answer, while you edit it."""

@@ -1,0 +1,245 @@
+"""A WebSocket's time on one generation: what the handler there has in place of the server's `receive` and `send`.
+
+It begins with ``websocket.connect``, whether the client has connected just now or long ago, and ends with a disconnect,
+whether the client has left or the connection moves on. When that is, `hotsession.asgi.leaving` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import Any, Literal, Protocol
+
+from starlette.types import Message, Receive, Scope, Send
+
+from hotsession.asgi.connections import WebSocketConnection
+from hotsession.asgi.inbox import Inbox
+from hotsession.asgi.leaving import PAUSE, Handler, next_step
+from hotsession.asgi.standing import Standing
+from hotsession.asgi.work import StreamEnded
+
+# The stay that the running code belongs to: its handler, and the tasks that this has started.
+_current: ContextVar[Stay | None] = ContextVar("hotsession_stay", default=None)
+
+
+class Socket(Protocol):
+    """The connection, which outlives its stays.
+
+    Attributes:
+        scope: the ASGI scope.
+        receive: the server's.
+        forward: the server's `send`.
+        opened: whether a handler was given the server's ``websocket.connect``.
+        accepted: whether a handler has accepted it.
+        closed: whether a handler has closed or refused it.
+        gone: whether a handler has seen the client leave.
+        carried: what its sessions are.
+        connection: its id.
+    """
+
+    carried: dict[str, Any]
+    connection: str
+    scope: Scope
+    receive: Receive
+    forward: Send
+    opened: bool
+    accepted: bool
+    closed: bool
+    gone: bool
+
+    def move(self) -> None:
+        """Let the next stay begin, though the last one goes on."""
+        ...
+
+
+class Stay(WebSocketConnection):
+    """A WebSocket's time on one generation.
+
+    Args:
+        socket: the connection.
+
+    Attributes:
+        accepted: whether the handler has accepted it.
+        carried: what the connection's sessions are.
+        connection: its id.
+        refusal: in words, how the handler has refused a connection that is open; None if it has not.
+        standing: what the handler is told of the connection, and says about it.
+    """
+
+    accepted: bool = False
+    refusal: str | None = None
+    standing: Standing | None = None
+    _asked_at: float | None = None
+    _connected: bool = False
+    _drain: float = 0.0
+    _heard_at: float | None = None
+    _inbox: Inbox
+    _listens: bool = False
+    _overlaps: bool = False
+    _sent_at: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _told_at: float | None = None
+
+    def __init__(self, socket: Socket) -> None:
+        super().__init__(socket.scope, socket.receive, socket.forward)
+        self.carried, self.connection = socket.carried, socket.connection
+        self._inbox = Inbox(socket.receive, {**self.gone})
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket
+
+    def enter(self) -> None:
+        """Make the running task, and those that it starts, the handler's."""
+        _current.set(self)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the handler has got, or is not to get any more than, our disconnect."""
+        return self.finished or self._inbox.told
+
+    @property
+    def closes_on_reload(self) -> bool:
+        """Whether the handler wants the connection closed instead of carried over."""
+        return self.standing is not None and self.standing["close_on_reload"]
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was asked to leave."""
+        return self._asked_at is not None
+
+    # what the handler calls
+
+    async def receive(self) -> Message:
+        """What the app awaits for the next message from the client."""
+        if not self._connected:
+            return await self._connect()
+        self._listens = True
+        message = await self._inbox.next()
+        if self._inbox.told:
+            if self._told_at is None and self.leaving:
+                self._told_at = self._loop.time()
+                self._look()
+        elif message["type"] == "websocket.disconnect":
+            self._socket.gone = True
+        else:
+            self._heard_at = self._loop.time()
+            self._sent_at = None
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:  # type: ignore[override]  # an app awaits either
+        """What the app calls with its next message to the client."""
+        if message["type"] != "websocket.send" or self.finished or self._released:
+            return self._send_rarely(message)
+        if not self._is_someone_else():
+            now = self._loop.time()
+            if self._inbox.waiting:
+                self._overlaps = True
+            if self._sent_at is None or now - self._sent_at <= PAUSE:
+                self._sent_at = now
+        return self._send(message)
+
+    async def _connect(self) -> Message:
+        self._connected = True
+        message: Message = {"type": "websocket.connect"}
+        if not self._socket.opened:
+            self._socket.opened = True
+            message = await self._inbox.next()
+            if message["type"] == "websocket.disconnect":
+                self._socket.gone = True
+        if self.leaving:
+            self._look()
+        return message
+
+    async def _send_rarely(self, message: Message) -> None:
+        """Pass on what opens or closes the connection, unless that has been done."""
+        kind, socket = message["type"], self._socket
+        if self._released:
+            raise StreamEnded("this WebSocket has moved on to newer code")
+        if self.finished:
+            return await self._refuse_to_send()
+        if kind == "websocket.accept":
+            self.accepted = True
+            if socket.accepted:
+                return None
+            socket.accepted = True
+        elif self._inbox.told:
+            return None
+        elif socket.accepted and not self.accepted:
+            return self._refused_by(message)
+        else:
+            socket.closed = self._closed = True
+        return await self._send(message)
+
+    def _refused_by(self, message: Message) -> None:
+        """Note that the handler does not want a connection that is open, and let its client connect anew."""
+        if self.refusal is None:
+            if message["type"] == "websocket.close":
+                self.refusal = f"it closed it with {message.get('code', 1000)} before it accepted it"
+            else:
+                self.refusal = f"it answered with status {message.get('status')}"
+            self.finish()
+
+    def _is_someone_else(self) -> bool:
+        return _current.get() is not self
+
+    # what the host calls
+
+    def leave(self, drain: float) -> Literal["moves", "ends"]:
+        """Let the handler finish what it is in the middle of, and tell it then that its client has left.
+
+        Args:
+            drain: seconds that this may take at most.
+
+        Returns:
+            Whether the connection moves on then, or ends; one of it happens in time, whatever the handler does.
+        """
+        if not self.leaving:
+            self._asked_at, self._drain = self._loop.time(), drain
+            self._look()
+        return "ends" if self.closes_on_reload else "moves"
+
+    def finish(self) -> None:
+        """Close the connection as a restarting server does."""
+        if not self.finished:
+            super().finish()
+            self._socket.closed = True
+
+    def release(self) -> None:
+        """Let go of the connection: the handler is done."""
+        self._released = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._inbox.ended:
+            self._inbox.end()
+
+    def _look(self) -> None:
+        """Do what is to be done now with a handler that was asked to leave."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.finished or self._released or self._asked_at is None:
+            return
+        handler = Handler(
+            asked_at=self._asked_at,
+            told_at=self._told_at,
+            listens=self._listens,
+            waits=self._inbox.waiting,
+            heard_at=self._heard_at,
+            sent_at=self._sent_at,
+            overlaps=self._overlaps,
+        )
+        step, until = next_step(handler, self._loop.time(), self._drain)
+        if step == "cut":
+            self._cut()
+            return
+        if step == "tell" and self._connected:
+            self._inbox.end()
+        self._timer = self._loop.call_at(until, self._look)
+
+    def _cut(self) -> None:
+        """Let the connection move on while the handler still runs: it can send nothing more, and is cancelled."""
+        if self._inbox.told:
+            self.finished = True
+            self.cancel()
+        else:
+            self._end_with(None)
+        self._socket.move()

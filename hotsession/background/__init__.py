@@ -1,0 +1,1 @@
+"""Named tasks of the process, which know what a reload means for them. Knows no ASGI and no host."""
