@@ -25,7 +25,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from hotsession.living.asides import Asides
-from hotsession.living.conversion import GONE, Change, Conversion
+from hotsession.living.changes import GONE, Change, change
+from hotsession.living.conversion import Conversion
 from hotsession.living.kinds import Kind, kind_of
 from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
 from hotsession.living.notices import Notices
@@ -109,19 +110,19 @@ class Living:
 
     def change_of(self, cls: type) -> Change | None:
         """What became of a class; None if it is as it was."""
-        change = self._changes.get(cls)
-        if change is not None:
-            return change
+        known = self._changes.get(cls)
+        if known is not None:
+            return known
         if cls in self._rebased:
-            return Change(cls.__qualname__, self._rebased[cls], cls)
+            return change(cls, self._rebased[cls], cls)
         address = self._addresses.get(cls)
         if address is None:
             return None
         found = current(*address, self.moves)
         if found is cls:  # it is in place after all
             return None
-        change = self._changes[cls] = Change(cls.__qualname__, self._shapes[cls], GONE if found is MISSING else found)
-        return change
+        made = self._changes[cls] = change(cls, self._shapes[cls], GONE if found is MISSING else found)
+        return made
 
     def kind_of(self, cls: type) -> Kind:
         """How objects of a class hold others."""
@@ -138,8 +139,8 @@ class Living:
     def reference(self, found: Any) -> Any:
         """What a class or function is now: itself, a newer one, or `GONE`."""
         if isinstance(found, type):
-            change = self.change_of(found)
-            return found if change is None else change.new
+            known = self.change_of(found)
+            return found if known is None else known.new
         if not isinstance(found, FunctionType) or not self._is_own(_module_of(found)) or not is_outdated(found):
             return found
         if "<" in found.__qualname__:  # it has no name that it could be found by

@@ -14,30 +14,13 @@ from typing import Any, NamedTuple, Protocol
 
 from hotsession.living.asides import Asides
 from hotsession.living.before import Before
+from hotsession.living.changes import GONE, Change
 from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
 from hotsession.living.outcome import Failed, Left, Outcome, written
-from hotsession.living.shapes import Shape, steps_between
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
-
-GONE = object()
-"""What `Change.new` is where nothing has the name of a class any more."""
-
-
-class Change(NamedTuple):
-    """What became of a class.
-
-    Args:
-        name: its name, for people.
-        old: the shape that its objects have.
-        new: what has its name now: a class, or something else, or `GONE`.
-    """
-
-    name: str
-    old: Shape
-    new: Any
 
 
 class Rules(Protocol):
@@ -92,7 +75,8 @@ class Conversion:
         self._swaps: dict[int, Any] = {}
         self._held: list[Any] = []  # what is swapped: its id must stay its own
         self._ours: set[int] = set()  # ids of what was made anew because of what it holds
-        self._become: list[tuple[Any, Become, Change]] = []
+        self._steps: list[tuple[Any, Become, Change]] = []  # objects whose own steps are to be run
+        self._has_changed = False
         self._changes: dict[type, Change | None] = {}
         self._kinds: dict[type, Kind] = {}
 
@@ -102,9 +86,9 @@ class Conversion:
     def run(self) -> Iterator[None]:
         """Do it; each step of the iteration is a moment at which it may be paused."""
         yield from self._walk()
-        if self._swaps or self._become:
+        if self._swaps or self._has_changed:
             yield from self._put_in_place()
-        for original, made, change in reversed(self._become):
+        for original, made, change in reversed(self._steps):
             self._convert(original, made, change)
             yield
 
@@ -183,11 +167,13 @@ class Conversion:
         if not isinstance(change.new, type) or issubclass(change.new, enum.Enum):
             raise CannotFollow(f"its class is {described(change.new)} now", "Undo that, or drop what holds it")
         is_root = instance is self._root
-        made = become(instance, change.old, change.new, self._rules.asides, may_be_another=not is_root)
+        made = become(instance, change, self._rules.asides, may_be_another=not is_root)
         self.outcome.converted[change.name] += 1
         for name in made.missing:
             self.outcome.missing[f"{change.name}.{name}"] += 1
-        self._become.append((instance, made, change))
+        self._has_changed = True
+        if change.steps:
+            self._steps.append((instance, made, change))
         if made.instance is not instance:
             self.outcome.anew[change.name] += 1
             self._rules.twins[id(instance)] = instance, made.instance
@@ -264,14 +250,12 @@ class Conversion:
         instance = made.instance
         if type(instance) is not change.new:  # another conversion was faster, or has undone it
             return
-        steps = steps_between(change.old, change.new)
-        before = Before(instance, self._kind) if steps else None
-        for step in steps:
+        before = Before(instance, self._kind)
+        for step in change.steps:
             try:
                 step(instance)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
-                if before is not None:
-                    before.restore()
+                before.restore()
                 self._undo(original, made, change, step, error)
                 return
 

@@ -7,16 +7,18 @@ nothing of what holds the object.
 from __future__ import annotations
 
 import collections
+import contextlib
 import enum
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.asides import Asides
+from hotsession.living.changes import Change
 from hotsession.living.defaults import MISSING, default_of, fill_in
 from hotsession.living.fields import Settled, settled
 from hotsession.living.mapped import follow_mapping, is_attached
-from hotsession.living.shapes import Shape, renames_of, shape_of
+from hotsession.living.shapes import renames_of
 from hotsession.living.state import put, restore, state_of, take
 
 logger = logging.getLogger("hotsession")
@@ -58,25 +60,29 @@ class Become(NamedTuple):
     undo: Callable[[], None]
 
 
-def become(instance: Any, old: Shape, cls: Any, asides: Asides, *, may_be_another: bool) -> Become:
-    """Make an object one of a class.
+def become(instance: Any, change: Change, asides: Asides, *, may_be_another: bool) -> Become:
+    """Make an object one of its class as it is now.
 
     Args:
         instance: the object.
-        old: the shape of the class that it is of.
-        cls: the class as it is now.
+        change: what became of the class that it is of.
         asides: what is kept aside of objects.
         may_be_another: whether another object may stand for it.
 
     Raises:
         CannotFollow: that can't be done; nothing has changed.
     """
+    cls = change.new
+    if change.is_simple and (not asides or not asides.of(instance)):
+        with contextlib.suppress(TypeError):
+            object.__setattr__(instance, "__class__", cls)
+            return Become(instance, (), _nothing)
     if is_attached(instance):
         raise CannotFollow("it belongs to an open database session", "It follows when that is closed")
     if isinstance(instance, tuple):
-        return _named_tuple(instance, old, cls, asides, may_be_another=may_be_another)
+        return _named_tuple(instance, change, asides, may_be_another=may_be_another)
     before, aside, was = state_of(instance), asides.of(instance), type(instance)
-    made = settled(before, old, shape_of(cls), aside, lambda name: _default(cls, name, instance))
+    made = settled(before, change.old, change.shape, aside, lambda name: _default(cls, name, instance))
     try:
         _in_place(instance, cls, made, before)
     except TypeError as error:
@@ -151,8 +157,12 @@ def _built_in(cls: type) -> type:
     return next(each for each in cls.__mro__ if not each.__flags__ & _STATIC)
 
 
-def _named_tuple(instance: Any, old: Shape, cls: Any, asides: Asides, *, may_be_another: bool) -> Become:
-    new = shape_of(cls)
+def _nothing() -> None:
+    """What undoes a change after which no step is run."""
+
+
+def _named_tuple(instance: Any, change: Change, asides: Asides, *, may_be_another: bool) -> Become:
+    old, new, cls = change.old, change.shape, change.new
     was = type(instance)
     if old.fields == new.fields:
         try:

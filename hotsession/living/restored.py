@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hotsession.living.changes import Change, change
 from hotsession.living.classes import living
-from hotsession.living.conversion import Change, Conversion
+from hotsession.living.conversion import Conversion
 from hotsession.living.kinds import Kind
 from hotsession.living.outcome import Failed, Left
 from hotsession.living.shapes import PLAIN, Shape, shape_of
@@ -76,7 +77,7 @@ class Restored:
     def change_of(self, cls: type) -> Change | None:
         """What became of a class; None if it has the shape that it had."""
         old = self.changed.get(cls)
-        return None if old is None or issubclass(cls, tuple) else Change(cls.__qualname__, old, cls)
+        return None if old is None or issubclass(cls, tuple) else change(cls, old, cls)
 
     def kind_of(self, cls: type) -> Kind:
         """How objects of a class hold others."""

@@ -29,10 +29,7 @@ def reloaded_line(event: Reloaded) -> str:
             f"{_names(event.stale)} kept although the code that builds it changed: "
             f"`hotsession reset {cure}` or r + Enter builds it anew"
         )
-    if event.converted:
-        parts.append(f"converted in kept values: {_names([f'{n} {name}' for name, n in event.converted.items()])}")
-    if event.left:
-        parts.append(f"left as they were: {_names(event.left)}")
+    parts += _objects(event)
     if event.tasks:
         parts.append(f"tasks: {_names(event.tasks)}")
     if event.carried:
@@ -44,6 +41,13 @@ def reloaded_line(event: Reloaded) -> str:
     if event.failures:
         parts.append(f"failed on the way: {_names([failure.what for failure in event.failures])}")
     return "; ".join(parts) + "."
+
+
+def _objects(event: Reloaded) -> list[str]:
+    """What became of objects in kept values."""
+    converted = [f"{count} {name}" for name, count in event.converted.items()]
+    parts = [f"converted in kept values: {_names(converted)}"] if converted else []
+    return parts + ([f"left as they were: {_names(event.left)}"] if event.left else [])
 
 
 def _services(services: Mapping[str, int]) -> str:
