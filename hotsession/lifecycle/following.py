@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -21,6 +21,7 @@ from hotsession.registry import registry
 logger = logging.getLogger("hotsession")
 
 _SCAN_EVERY = 64  # sessions that need nothing, between two moments at which a sweep may be paused
+_SPARE = 1000  # marks of sessions that are gone, which are not worth a look
 _PATIENCE = 20  # sweeps begin anew so often because sessions came and went, and then go by a list
 
 
@@ -31,7 +32,7 @@ class Holder(Protocol):
         """The record with this id if it is in memory."""
         ...
 
-    def ids(self) -> Iterable[str]:
+    def ids(self) -> Collection[str]:
         """The ids of all records in memory, which raises RuntimeError if some come or go meanwhile."""
         ...
 
@@ -120,7 +121,9 @@ class Following:
                 continue
         else:
             yield from self._sweep(list(self._storage.ids()))
-        self._marks = {each: epoch for each, epoch in self._marks.items() if self._storage.holds(each) is not None}
+        if len(self._marks) > 2 * len(self._storage.ids()) + _SPARE:
+            if len(self._marks) > 2 * len(self._storage.ids()) + _SPARE:
+            self._marks = {each: epoch for each, epoch in self._marks.items() if self._storage.holds(each) is not None}
 
     def _sweep(self, ids: Iterable[str]) -> Iterator[None]:
         epoch = self._living.epoch

@@ -156,7 +156,8 @@ class Reloader:
         """
         async with self._one_at_a_time:
             self._insists = insist
-            return await self._replace(self._plan(changes), seen_at)
+            with self._objects.paused():
+                return await self._replace(self._plan(changes), seen_at)
 
     def may_be_half_written(self, change: Change) -> bool:
         """Whether a file that had content is empty now: some editors truncate before they write."""
@@ -167,7 +168,8 @@ class Reloader:
         async with self._one_at_a_time:
             graph = self.current.codebase.graph if self.current else None
             plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
-            attempt = await self._replace(plan, time.perf_counter(), reset)
+            with self._objects.paused():
+                attempt = await self._replace(plan, time.perf_counter(), reset)
             if not isinstance(attempt, Reloaded) and graph is not None:
                 # What was saved meanwhile has been read by an attempt that came to nothing: it is still to be done.
                 self.follower.pending |= frozenset(Change(path) for path in graph.files.values() if path)

@@ -7,6 +7,7 @@ slices, and so do the sessions that nobody touches. It knows no class itself: se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ class LivingObjects:
         self._task: asyncio.Task[None] | None = None
         self._old_code_works = False
         self._seen = 0  # epoch that was begun last
+        self._may_go_on = asyncio.Event()
+        self._may_go_on.set()
 
     def __repr__(self) -> str:
         return f"<LivingObjects sweeping={self._task is not None and not self._task.done()}>"
@@ -73,6 +76,15 @@ class LivingObjects:
         except Exception:  # the swap is done, and must be reported as such
             logger.exception("Objects in kept values could not all be converted")
             return Followed()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do none of it during the block: somebody waits for a reload."""
+        self._may_go_on.clear()
+        try:
+            yield
+        finally:
+            self._may_go_on.set()
 
     def old_code_is_gone(self) -> None:
         """Look again: what worked on old code may have made further objects of old classes."""
@@ -104,10 +116,10 @@ class LivingObjects:
     async def _go_on(self, known: Living, kept: Iterator[None], is_done: bool) -> None:
         try:
             if not is_done:
-                await _in_slices(known, kept)
+                await self._in_slices(known, kept)
             known.notices.forget_counts()
             for following in followings():
-                await _in_slices(known, following.sweep())
+                await self._in_slices(known, following.sweep())
         except Exception:
             logger.exception("Objects of old classes could not all be looked at; those that are used still follow")
             return
@@ -121,6 +133,13 @@ class LivingObjects:
         known.notices.forget_counts()
         self._on_done()
 
+    async def _in_slices(self, known: Living, work: Iterator[None]) -> None:
+        is_done = False
+        while not is_done:
+            await asyncio.sleep(PAUSE)
+            await self._may_go_on.wait()
+            is_done = _slice(known, work, SLICE)
+
 
 def _slice(known: Living, work: Iterator[None], seconds: float) -> bool:
     """Do a slice of some work, and say whether it is done."""
@@ -130,13 +149,6 @@ def _slice(known: Living, work: Iterator[None], seconds: float) -> bool:
             if time.perf_counter() >= until:
                 return False
     return True
-
-
-async def _in_slices(known: Living, work: Iterator[None]) -> None:
-    is_done = False
-    while not is_done:
-        await asyncio.sleep(PAUSE)
-        is_done = _slice(known, work, SLICE)
 
 
 def _kept(known: Living, outcome: Outcome) -> Iterator[None]:

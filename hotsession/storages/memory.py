@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -285,7 +285,7 @@ class MemoryStorage:
         """The record with this id if it is in memory."""
         return self._records.get(id)
 
-    def ids(self) -> Iterable[str]:
+    def ids(self) -> Collection[str]:
         """The ids of all records in memory, which raises RuntimeError if some come or go meanwhile."""
         return self._records.keys()
 
