@@ -122,7 +122,6 @@ class Following:
         else:
             yield from self._sweep(list(self._storage.ids()))
         if len(self._marks) > 2 * len(self._storage.ids()) + _SPARE:
-            if len(self._marks) > 2 * len(self._storage.ids()) + _SPARE:
             self._marks = {each: epoch for each, epoch in self._marks.items() if self._storage.holds(each) is not None}
 
     def _sweep(self, ids: Iterable[str]) -> Iterator[None]:
