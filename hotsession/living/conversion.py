@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from hotsession.living.asides import Asides
@@ -62,13 +62,15 @@ class Conversion:
     Args:
         root: that object, which stays the object that it is.
         rules: say what changed.
+        given: by the id of an object, one that stands for it in any case.
 
     Attributes:
         outcome: what became of it, so far.
     """
 
-    def __init__(self, root: Any, rules: Rules) -> None:
+    def __init__(self, root: Any, rules: Rules, given: Mapping[int, Any] | None = None) -> None:
         self.outcome = Outcome()
+        self._given = given or {}
         self._root = root
         self._rules = rules
         self._parts: dict[int, _Part] = {}
@@ -76,6 +78,7 @@ class Conversion:
         self._held: list[Any] = []  # what is swapped: its id must stay its own
         self._ours: set[int] = set()  # ids of what was made anew because of what it holds
         self._steps: list[tuple[Any, Become, Change]] = []  # objects whose own steps are to be run
+        self._back: dict[int, Any] = {}  # what stood for objects whose steps raised, and those objects
         self._has_changed = False
         self._changes: dict[type, Change | None] = {}
         self._kinds: dict[type, Kind] = {}
@@ -91,6 +94,8 @@ class Conversion:
         for original, made, change in reversed(self._steps):
             self._convert(original, made, change)
             yield
+        if self._back:
+            Conversion(self._root, self._rules, self._back).finish()
 
     def finish(self) -> Outcome:
         """Do it at once, and return what became of it."""
@@ -130,6 +135,8 @@ class Conversion:
 
     def _followed(self, instance: Any, cls: type) -> Any:
         """An object as it is now, of its new class; or what stands for it."""
+        if self._given:
+            return self._given.get(id(instance), instance)
         if issubclass(cls, type) or cls is types.FunctionType:
             return self._referred(instance)
         try:
@@ -267,10 +274,7 @@ class Conversion:
         self.outcome.converted[change.name] -= 1
         if made.instance is not original:
             self._rules.twins.pop(id(original), None)
-            back = {id(made.instance): original}
-            for part in tuple(self._parts.values()):
-                if part.kind.base not in IMMUTABLE:
-                    refit(part.instance, part.kind, back)
+            self._back[id(made.instance)] = original
         name = getattr(step, "__qualname__", "")
         name = f"{change.new.__qualname__}.__hot_migrate__" if "<lambda>" in name or not name else name
         self.outcome.failed.append(Failed(change.name, path, name, error))

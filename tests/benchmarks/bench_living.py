@@ -83,9 +83,8 @@ def measured(count: int, rounds: int) -> tuple[float, float, float, float]:
         records = fill(manager, count, sys.modules["models"].Message)
         following = manager.ledger.following
         gc.freeze()
-        reloads, firsts, agains = [], [], []
-        for turn in range(rounds):
-            reloads.append(reloaded(app, turn))
+        firsts, agains = [], []
+        reloads = [reloaded(app, turn) for turn in range(rounds)]
         for turn in range(rounds, rounds + 5):
             reloaded(app, turn)
             some = records[-200:]

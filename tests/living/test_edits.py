@@ -4,23 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hotsession.snapshot.unpickling import Unreadable
 from tests.living.edits import EDITS, HEAD, Edit
-from tests.living.generations import Code, follow, restarted, some_code
+from tests.living.generations import Code, follow, restarted
 
 ROWS = pytest.mark.parametrize("edit", EDITS, ids=[edit.what for edit in EDITS])
-
-
-@pytest.fixture
-def code() -> Iterator[Code]:
-    """The app's modules."""
-    with some_code() as code:
-        yield code
 
 
 def first(code: Code, edit: Edit) -> Any:
