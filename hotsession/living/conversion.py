@@ -76,7 +76,7 @@ class Conversion:
         self._parts: dict[int, _Part] = {}
         self._swaps: dict[int, Any] = {}
         self._held: list[Any] = []  # what is swapped: its id must stay its own
-        self._ours: set[int] = set()  # ids of what was made anew because of what it holds
+        self._ours: set[int] = set()  # ids of what was made anew because of what it holds, and for no other reason
         self._steps: list[tuple[Any, Become, Change]] = []  # objects whose own steps are to be run
         self._back: dict[int, Any] = {}  # what stood for objects whose steps raised, and those objects
         self._has_changed = False
@@ -94,6 +94,8 @@ class Conversion:
         for original, made, change in reversed(self._steps):
             self._convert(original, made, change)
             yield
+        if self._steps:
+            self._find_again()
         if self._back:
             Conversion(self._root, self._rules, self._back).finish()
 
@@ -210,7 +212,11 @@ class Conversion:
             self._refit(part)
             if not number % _PAUSE_EVERY:
                 yield
-        for part in parts:
+        self._find_again()
+
+    def _find_again(self) -> None:
+        """Let dicts and sets find their keys, whose hashes may be others now."""
+        for part in tuple(self._parts.values()):
             if part.kind.base in (dict, set):
                 self._rehash(part)
 
@@ -223,9 +229,11 @@ class Conversion:
             for part in parts:
                 instance, base = part.instance, part.kind.base
                 before = self._swaps.get(id(instance), instance)
-                now = renewed(instance, base, self._swaps) if before is instance or id(before) in self._ours else before
+                now = (
+                    renewed(instance, base, self._swaps) if before is instance or id(instance) in self._ours else before
+                )
                 if now is not instance and (before is instance or not _holds_the_same(before, now, base)):
-                    self._ours.add(id(now))
+                    self._ours.add(id(instance))
                     self._swap(instance, now)
                     is_settled = False
         self._shorten()

@@ -5,7 +5,6 @@ It imports nothing of SQLAlchemy: an object that has what is looked for has it i
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from hotsession.living.state import attributes_of
@@ -35,8 +34,6 @@ def follow_mapping(instance: Any, old: type, new: type) -> None:
         object.__setattr__(instance, "__class__", old)
         raise TypeError(f"{new.__qualname__} is not mapped any more")
     carried = state.__getstate__()
-    serialized: Any = sys.modules["sqlalchemy.orm.state"]
-    carried["manager"] = serialized._SerializeManager.__new__(serialized._SerializeManager)
     carried["manager"].class_ = new
     if carried.get("key") is not None:
         carried["key"] = (manager.mapper.class_, *carried["key"][1:])

@@ -15,6 +15,7 @@ from hotsession.living.defaults import default_of
 from hotsession.living.fields import settled
 from hotsession.living.restored import Restored
 from hotsession.living.shapes import Shape, shape_of
+from hotsession.living.state import state_of, take
 from hotsession.snapshot.makers import fill_slots
 
 _WRITERS = ("dataclasses", "attr._make")  # whose `__setstate__` expects the fields that there are now
@@ -63,6 +64,11 @@ class ChangedReader(pickle._Unpickler):
             setter(instance, state)
             return
         old = self._changed.get(type(instance))
+        self._fill(instance, state, setter, old)
+        if old is not None:
+            _settle(instance, old)  # at once: it may be the key of a dict, which asks for its hash
+
+    def _fill(self, instance: Any, state: Any, setter: Any, old: Shape | None) -> None:
         if isinstance(state, list) and old is not None and old.fields is not None:
             state = dict(zip(old.fields, state, strict=True))  # of a dataclass that is frozen and has slots
         elif isinstance(state, list) and setter is not None:
@@ -74,6 +80,18 @@ class ChangedReader(pickle._Unpickler):
 
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.BUILD[0]] = load_build
+
+
+def _settle(instance: Any, old: Shape) -> None:
+    """Bring the attributes of an object to the shape that its class has now."""
+    cls, asides = type(instance), living().asides
+    made = settled(
+        state_of(instance), old, shape_of(cls), asides.of(instance), lambda name: default_of(cls, name, instance)
+    )
+    fill_slots(instance, made.put)
+    for name in made.gone:
+        take(instance, name)
+    asides.put(instance, made.aside)
 
 
 def _named_tuple(cls: Any, old: Shape, values: tuple[Any, ...]) -> Any:

@@ -111,7 +111,8 @@ class A:
 def test_a_step_that_raises_leaves_the_object_as_it_was(code: Code, slots: str) -> None:
     """Class, attributes and what is inside of them are as before, with slots too; and others are not harmed."""
     text = "class A:\n    __slots__ = SLOTS\n    def __init__(self):\n"
-    text += "        self.bad, self.items, self.inner = 0, [1], {'x': {1}}\n    def f(self): return 'old'\nclass B:\n    pass\n"
+    text += "        self.bad, self.items, self.inner = 0, [1], {'x': {1}}\n"
+    text += "    def f(self): return 'old'\nclass B:\n    pass\n"
     slots = slots if slots != "()" else "('__dict__',)"
     shop = code.first(text=text.replace("SLOTS", slots))
     a, b = shop.A(), shop.B()
@@ -182,7 +183,7 @@ def test_after_a_restart_what_fails_stays_in_its_bytes(code: Code) -> None:
 def test_two_steps_to_one_version_are_an_error(code: Code) -> None:
     """So is a version that is none."""
     shop = code.first(text=STEPS)
-    with pytest.raises(ConfigurationError, match="second and .*other both bring A to version 2"):
+    with pytest.raises(ConfigurationError, match=r"second and .*other both bring A to version 2"):
 
         @hotsession.migrate(shop.A, version=2)
         def other(a: object) -> None: ...
