@@ -234,6 +234,8 @@ class Conversion:
                 )
                 if now is not instance and (before is instance or not _holds_the_same(before, now, base)):
                     self._ours.add(id(instance))
+                    if before is not instance:
+                        self._swap(before, now)
                     self._swap(instance, now)
                     is_settled = False
         self._shorten()

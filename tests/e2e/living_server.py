@@ -37,13 +37,13 @@ async def make(request):
     shop, (*held,) = (found := places(request))[0], found[1].values()
     for each in held:
         it = eval(request.query_params["expression"], {"shop": shop})
-        each.update(it=it, again=[it])
+        each["all"] = {"it": it, "again": [it]}
     return JSONResponse({})
 
 def told(place, expression, shop):
-    if "it" not in place:
+    if "all" not in place:
         return {"is": "gone"}
-    it = place["it"]
+    it = place["all"]["it"]
     try:
         value = eval(expression, {"shop": shop, "it": it})
     except Exception as error:
@@ -52,7 +52,7 @@ def told(place, expression, shop):
         content = repr(vars(it))
     except TypeError:
         content = repr(it)
-    return {"is": value, "content": content, "id": id(it), "is one": place["again"][0] is it}
+    return {"is": value, "content": content, "id": id(it), "is one": place["all"]["again"][0] is it}
 
 async def look(request):
     shop, (*held,) = (found := places(request))[0], found[1].items()
@@ -120,18 +120,18 @@ class LivingServer:
         self.server = ReloadedServer(
             reloader, "app:app", directory, env={"PYTHONPATH": str(ROOT)}, ready="/phase"
         )  # PYTHONPATH: the hotsession beside these tests, whichever is installed
-        self.pids: list[int] = []
 
     def __repr__(self) -> str:
         return f"<LivingServer with {len(self._cases)} cases>"
 
     def __enter__(self) -> Self:
         self.server.__enter__()
-        for name, case in self._cases.items():
-            answer = self.server.client.get(f"/make/{name}", params={"expression": case.make}, cookies={})
-            assert answer.status_code == 200, f"{case.what}: {answer.text}\n{self.server.log}"
-            self._cookies[name] = dict(answer.cookies)
-            self.server.client.cookies.clear()
+        try:
+            for name, case in self._cases.items():
+                self._make(name, case)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -151,6 +151,12 @@ class LivingServer:
         """Save the next code of all cases, and wait until it serves."""
         self._write(phase)
         wait_until(lambda: self.server.get("/phase").json()["phase"] == phase, what=f"the code of save {phase}")
+
+    def _make(self, name: str, case: Case) -> None:
+        answer = self.server.get(f"/make/{name}", params={"expression": case.make})
+        assert answer.status_code == 200, f"{case.what}: {answer.text}"
+        self._cookies[name] = dict(answer.cookies)
+        self.server.client.cookies.clear()  # the next one is another visitor
 
     def _look(self, name: str, expression: str) -> Seen:
         cookie = "; ".join(f"{key}={value}" for key, value in self._cookies[name].items())
