@@ -10,7 +10,7 @@ def main() -> None:
     """Run pytest in the project's own virtual environment; ``-n 0`` runs it in one process."""
     python = environment("dev")
     os.chdir(str(ROOT))
-    become(str(python), "-m", "pytest", "--numprocesses=auto", "--dist=worksteal", *sys.argv[1:])
+    become(str(python), "-m", "pytest", "--numprocesses=auto", "--dist=loadfile", *sys.argv[1:])
 
 
 if __name__ == "__main__":

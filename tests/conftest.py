@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -20,6 +21,12 @@ hypothesis.settings.load_profile("hotsession")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two processes for each processor: what starts servers and browsers mostly waits for them."""
     return 0 if config.option.usepdb else min(2 * (os.cpu_count() or 1), 16)
+
+
+def pytest_configure() -> None:
+    """Let servers that tests start hear SIGHUP although nohup ignores it here: a handler is not inherited."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_collection_finish() -> None:

@@ -90,6 +90,7 @@ class SecondChance:
             session.exitstatus = pytest.ExitCode.OK
 
     def _say(self, text: str) -> None:
+        self._terminal.ensure_newline()
         self._terminal.write_sep("!", text, yellow=True, bold=True)
 
 

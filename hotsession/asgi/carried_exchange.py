@@ -52,6 +52,7 @@ class CarriedExchange(HTTPExchange):
     _ids: EventIds | None = None
     _leaving: bool = False
     _taken_up: bool = False
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
         super().__init__(scope, receive, send, close=close)
@@ -103,6 +104,8 @@ class CarriedExchange(HTTPExchange):
 
     async def _pass_on(self, stream: EventStream, message: Message) -> None:
         ids = self._ids
+        if self.moves:
+            return await self._refuse_to_send()
         if ids is not None and not self.finished:
             if self._leaving and ids.last is not None:
                 message = stream.up_to_border(message)
@@ -110,6 +113,7 @@ class CarriedExchange(HTTPExchange):
         await super()._pass_on(stream, message)
         if self._leaving:
             self._leave_now()
+        return None
 
     # what the host calls
 
@@ -134,6 +138,12 @@ class CarriedExchange(HTTPExchange):
             self.refusal = why
             if not self.finished:
                 self._end_with(self._stream.last())
+
+    def release(self) -> None:
+        """Let go of the server: the app is done."""
+        super().release()
+        if self._timer is not None:
+            self._timer.cancel()  # it refers to all that the app had in its context
 
     def end(self, error: Exception | None) -> bool:
         """Note that the app is done; return False if its error is to reach the server.
@@ -170,7 +180,7 @@ class CarriedExchange(HTTPExchange):
         elif ids.last is not None and not self._sending and stream.between_events and not self._has_body():
             self.moves = True
             self._end_with(None)
-            asyncio.get_running_loop().call_later(PATIENCE, self._insist)
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._insist)
 
     def _has_body(self) -> bool:
         """Whether the client sent more than headers: that can't be given to the next app."""
@@ -183,7 +193,7 @@ class CarriedExchange(HTTPExchange):
         """Cancel an app that was told that its client has left, and goes on."""
         if not self._released:
             self.cancel()
-            asyncio.get_running_loop().call_later(_GRACE, self._give_up)
+            self._timer = asyncio.get_running_loop().call_later(_GRACE, self._give_up)
 
     def _give_up(self) -> None:
         if not self._released:

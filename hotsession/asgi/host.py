@@ -25,7 +25,7 @@ from hotsession.asgi.lifespan import Lifespan
 from hotsession.asgi.standing import CARRIED, KEY, standing
 from hotsession.asgi.stay import Stay
 from hotsession.asgi.witness import run_witnessed
-from hotsession.background.around import end_tasks
+from hotsession.background.around import end_endless, end_tasks
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
 from hotsession.ownership import Ownership
@@ -219,8 +219,8 @@ class Host:
         if not self._gate.is_set():
             await self._gate.wait()
         reloader = self._reloader
-        generation = reloader.current if reloader else None
-        if generation is None:
+        # Not kept in a name of its own: what moves on must not hold the generation that it has left.
+        if reloader is None or reloader.current is None:
             failure = reloader.failure if reloader else None
             return await answer_with_failure(scope, receive, send, failure, self._ownership.owns)
         if kind == "websocket" and self._draining:
@@ -229,7 +229,7 @@ class Host:
             await self._connect(scope, receive, send)
         else:
             exchange = CarriedExchange(scope, receive, send, close=self._draining)
-            await self._answer(generation, exchange)
+            await self._answer(reloader.current, exchange)
             while exchange.moves:
                 following = None if self._draining else await self.serving()
                 if following is None:
@@ -300,6 +300,7 @@ class Host:
     def begin_drain(self) -> None:
         """End what never ends by itself, and ask clients to connect anew: another process is about to take over."""
         self._draining = True
+        end_endless()
         for work in tuple(self._open):
             work.close = True
             work.finish()

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from hotsession.asgi.connections import WebSocketConnection
 from hotsession.asgi.inbox import Inbox
-from hotsession.asgi.leaving import PAUSE, Handler, next_step
+from hotsession.asgi.leaving import PATIENCE, PAUSE, Handler, next_step
 from hotsession.asgi.standing import Standing
 from hotsession.asgi.work import StreamEnded
 
@@ -113,6 +113,8 @@ class Stay(WebSocketConnection):
         """What the app awaits for the next message from the client."""
         if not self._connected:
             return await self._connect()
+        if self._inbox.told or self._socket.gone:
+            await self._wait_in_vain()
         self._listens = True
         message = await self._inbox.next()
         if self._inbox.told:
@@ -137,6 +139,12 @@ class Stay(WebSocketConnection):
             if self._sent_at is None or now - self._sent_at <= PAUSE:
                 self._sent_at = now
         return self._send(message)
+
+    async def _wait_in_vain(self) -> None:
+        """Let who asks for more than a disconnect wait, as servers do; but not up to the end of the server."""
+        await asyncio.sleep(PATIENCE)
+        self.cancel()
+        await asyncio.Event().wait()
 
     async def _connect(self) -> Message:
         self._connected = True

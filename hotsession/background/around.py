@@ -54,6 +54,11 @@ def begin_tasks() -> None:
         tasks.open(loop)
 
 
+def end_endless() -> None:
+    """Cancel what runs until it is restarted or ended: another process is about to have it. Jobs may finish."""
+    board().end_endless()
+
+
 async def end_tasks() -> None:
     """Cancel the tasks of this event loop and wait until they have ended."""
     try:

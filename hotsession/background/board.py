@@ -7,6 +7,7 @@ of the user's code is what runs, what waits, and what was asked for outside of a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -49,6 +50,7 @@ class Board:
         self.arrived: dict[str, Run] = {}
         self._slots: dict[str, Slot] = {}
         self._lock = threading.RLock()
+        self._depth = 0
         self._home: asyncio.AbstractEventLoop | None = None  # where runs begin that code without a loop asks for
         # Asked for at import where no host is: each life of the app in this process begins it.
         self._declared: dict[str, tuple[Function, OnReload, TaskHandle[Any]]] = {}
@@ -75,7 +77,7 @@ class Board:
         run = new_run(name, function, on_reload, registry.scope, self._has_ended)
         if registry.transaction is not None:
             return self._stage(registry.transaction, run).handle
-        with self._lock:
+        with self._changing():
             found = self._place(run, self._slot(name))
             if found is run and loop is None and run.number == 0:
                 self._declared[name] = function, on_reload, run.handle
@@ -127,7 +129,7 @@ class Board:
         Returns:
             What becomes of what was there, in words.
         """
-        with self._lock:
+        with self._changing():
             self._swaps = True
             asked, self.arrived = self.arrived, {}
             names = dict.fromkeys((*self._slots, *asked))
@@ -141,7 +143,7 @@ class Board:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin what waits, in an event loop, which is from now on where code without one has its tasks begun."""
-        with self._lock:
+        with self._changing():
             self._home, self._swaps = loop, False
             for name in self._declared:
                 self._declare_again(name)
@@ -158,15 +160,22 @@ class Board:
         """Whether there is anything to begin or to end."""
         return bool(self._slots or self._declared)
 
+    def end_endless(self) -> None:
+        """Cancel all that does not finish by itself."""
+        with self._changing():
+            for slot in self._slots.values():
+                if slot.running is not None and slot.running.on_reload != "finish":
+                    drop(slot.next)
+                    slot.running.cancel()
+
     async def end(self) -> None:
         """Cancel all that runs in the running event loop and wait for its end, but for what does not end in time."""
         loop = asyncio.get_running_loop()
-        with self._lock:
+        with self._changing():
             self._swaps = False
-            for name, slot in tuple(self._slots.items()):
-                drop(slot.next)
-                slot.next = slot.failed = None
-                self._tidy(name)
+            for slot in self._slots.values():
+                if slot.running is None or slot.running.loop is loop:
+                    drop(slot.next)
             runs = list(self._running_in(loop))
             if self._home is loop:
                 self._home = None
@@ -180,14 +189,17 @@ class Board:
         for run in runs:
             if not run.has_ended:
                 run.give_up()
+        with self._changing():
+            for slot in self._slots.values():
+                slot.failed = None
 
     def forget(self) -> None:
         """In a forked child: what runs, runs in its parent."""
-        self._lock = threading.RLock()
+        self._lock, self._depth = threading.RLock(), 0
         self._home = None
-        for name, slot in tuple(self._slots.items()):
-            slot.running = None
-            self._tidy(name)
+        with self._changing():
+            for slot in self._slots.values():
+                slot.running = None
 
     def _declare_again(self, name: str) -> None:
         slot, (function, on_reload, handle) = self._slot(name), self._declared[name]
@@ -200,13 +212,26 @@ class Board:
             if slot.running is not None and slot.running.loop is loop:
                 yield slot.running
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the slots during the block; empty ones go at the end of the outermost, when nobody holds them."""
+        with self._lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    for name in [name for name, slot in self._slots.items() if slot.is_empty]:
+                        del self._slots[name]
+
     def _slot(self, name: str) -> Slot:
         slot = self._slots.setdefault(name, Slot())
         running = slot.running
         if running is not None and running.loop is not None and running.loop.is_closed():
             slot.running = None  # nobody will ever say that it has ended
             running.land("cancelled")
-        return self._slots.setdefault(name, slot)
+        return slot
 
     def _advance(self, name: str, loop: asyncio.AbstractEventLoop | None) -> None:
         """Begin what waits, if nothing goes by the name any more."""
@@ -214,17 +239,13 @@ class Board:
         if loop is not None and not self._swaps and slot.running is None and slot.next is not None:
             slot.running, slot.next = slot.next, None
             slot.running.begin(loop)
-        self._tidy(name)
-
-    def _tidy(self, name: str) -> None:
-        slot = self._slots.get(name)
-        if slot is not None and slot.running is None and slot.next is None and slot.failed is None:
-            del self._slots[name]
 
     def _has_ended(self, run: Run) -> None:
-        with self._lock:
-            slot = self._slots.get(run.name)
-            if slot is None or slot.running is not run:
+        with self._changing():
+            slot = self._slot(run.name)
+            if slot.next is run:
+                slot.next = None
+            if slot.running is not run:
                 return
             slot.running = None
             if run.state == "failed" and run.on_reload == "restart" and 0 < run.number == registry.current:

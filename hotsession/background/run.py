@@ -260,7 +260,7 @@ class Run:
         return f"task {self.name!r} ({self.where}){', which the new code waits for' if self.is_awaited else ''}"
 
     def leave(self, drain: float) -> Literal["stays"]:
-        """Whether it leaves its generation before it has ended: no."""
+        """Stay on its generation until it has ended."""
         return "stays"
 
     def finish(self) -> None:

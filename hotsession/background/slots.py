@@ -26,6 +26,11 @@ class Slot:
         self.next: Run | None = None
         self.failed: Function | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing goes by the name."""
+        return self.running is None and self.next is None and self.failed is None
+
     def __repr__(self) -> str:
         return f"<Slot running={self.running} next={self.next} failed={self.failed is not None}>"
 

@@ -268,6 +268,8 @@ class CarriedRecords:
                 return False
             if not written and self._seen.get(id) != digest:
                 self._notices.refused(whose(record))
+            if written and self._turn.is_shared and self._seen.get(id) == digest:
+                self._note_as_read(id)
             self._seen[id] = digest
             if self._notices.is_failing:
                 self._notices.written_again()
@@ -335,6 +337,16 @@ class CarriedRecords:
         self._foreign[header.id] = hash((header, blob))
         self._settle(record, parked)
         return record
+
+    def _note_as_read(self, id: str) -> None:
+        """Note what is stored of a record that may count as another process's still: it was only asked for here."""
+        try:
+            found = self._store.read(id)
+        except SnapshotUnusable as error:
+            self._notices.not_read(error)
+            return
+        if found is not None:
+            self._foreign[id] = hash(found[:2])
 
     def _settle(self, record: Record, parked: Iterable[Parked] = ()) -> None:
         """Give a session back what can be read again of it, and note whether more is to come."""

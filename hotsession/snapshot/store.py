@@ -20,7 +20,7 @@ from hotsession.lifecycle.record import NEXT, Key, Record
 from hotsession.snapshot import listing, table, workers
 from hotsession.snapshot.environment import MAP_SIZE, Environment, Transaction
 from hotsession.snapshot.errors import SnapshotDamaged, SnapshotUnusable
-from hotsession.snapshot.headers import Header, first_bound, header_of, joined, name, parts, unchanged
+from hotsession.snapshot.headers import Bytes, Header, first_bound, header_of, joined, name, parts, unchanged
 from hotsession.snapshot.integrity import VERDICT, Use, move_aside, opening, put_right
 from hotsession.snapshot.probing import probe_in_background
 from hotsession.snapshot.workers import Arrival, OtherFormat, WorkerInfo
@@ -228,8 +228,11 @@ class Store:
         old = transaction.get(key)
         expires = record.expires_at
         same = None if old is None else unchanged(old, fixed)
-        if same is not None and same[0] <= self.number and (expires is None or expires >= same[1]):
-            transaction.put(key, joined(fixed, loose, self.number, same[1], payload, check))
+        if old is not None and same is not None and same[0] <= self.number and (expires is None or expires >= same[1]):
+            writer = self.number
+            if old is not None and same[0] < writer and _was_only_seen(old, record, payload, check):
+                writer = same[0]  # who is draining may still write what its requests change
+            transaction.put(key, joined(fixed, loose, writer, same[1], payload, check))
             return True
         before = None if old is None else header_of(old)  # a damaged one is written over
         if before is not None and before.writer > self.number:
@@ -241,6 +244,14 @@ class Store:
             listing.relist(transaction, before.record, before.bound, record, bound)
         transaction.put(key, joined(fixed, loose, self.number, bound, payload, check))
         return True
+
+
+def _was_only_seen(old: Bytes, record: Record, payload: bytes, check: int) -> bool:
+    """Whether a stored value is this very version of a record, which was asked for since and not changed."""
+    before = header_of(old)
+    if before is None or (before.check, before.record.version) != (check, record.version):
+        return False
+    return bytes(old[before.start :]) == payload
 
 
 def open_store(directory: Path, *, server: str | None = None, map_size: int = MAP_SIZE) -> Store:

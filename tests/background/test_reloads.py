@@ -14,6 +14,7 @@ import hotsession
 from hotsession.background import run
 from hotsession.background.board import board
 from hotsession.registry import registry
+from hotsession.reload.generation import Work
 from tests.projects import Project, barrier, trace, until
 
 pytestmark = pytest.mark.anyio
@@ -166,6 +167,12 @@ async def test_finish_lets_the_old_end_and_then_begins_the_new(project: Project,
     assert await project.get("/ask") == "waiting"
     open_gate("1")
     await until(happened("begin 1", "end 1", "begin 2"))
+
+
+def test_a_run_is_work_of_a_generation() -> None:
+    """It has all that a generation asks of its work; the type checker compares what it takes and returns."""
+    work: type[Work] = run.Run
+    assert {name for name in vars(Work) if not name.startswith("_")} <= set(dir(work))
 
 
 async def test_finish_begins_nothing_by_itself(project: Project) -> None:
@@ -502,6 +509,18 @@ async def test_the_end_of_the_server_ends_it_before_the_lifespan(project: Projec
     ended = [each.removeprefix("end ") for each in trace if each.startswith("end")]
     assert (begun, trace[-1]) == (ended, "shutdown 2")
     assert not board().has_something
+
+
+@pytest.mark.parametrize("on_reload", ["finish", "restart", "keep"])
+async def test_a_process_that_makes_room_for_another_has_no_endless_task(project: Project, on_reload: str) -> None:
+    """The next one is about to begin it, while this one may have requests for long; a job may finish."""
+    await project.start(main("1", on_reload, AT_IMPORT))
+    await until(happened("begin 1"))
+    project.host.begin_drain()
+    if on_reload == "finish":
+        open_gate("1")
+    await until(happened("begin 1", "end 1"))
+    await until(lambda: not board().has_something)
 
 
 async def test_a_sync_endpoint_asks_in_its_thread(project: Project) -> None:

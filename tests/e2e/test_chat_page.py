@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,10 +53,14 @@ class Page:
         return self.text("#code")
 
     def watch(self) -> None:
-        """Note from now on in `window.states` what is shown of the connection."""
+        """Note from now on in `window.states` what is shown of the connection, and in `window.changed` since when."""
         self.driver.execute_script("""
             window.states = []
-            const note = () => states.at(-1) === connection.dataset.state || states.push(connection.dataset.state)
+            const note = () => {
+                if (states.at(-1) === connection.dataset.state) return
+                states.push(connection.dataset.state)
+                window.changed = Date.now() / 1000
+            }
             note()
             new MutationObserver(note).observe(connection, {attributeFilter: ["data-state"]})""")
 
@@ -193,7 +198,7 @@ def test_nobody_seems_to_leave_at_a_save(page: Page) -> None:
 
 
 def test_the_page_comes_back_under_a_process_reloader(project: Path, tmp_path: Path) -> None:
-    """Under `uvicorn --reload` it reconnects to the new process without a pause, and shows the same chat."""
+    """Under `uvicorn --reload` it is back as soon as the new process is there, and shows the same chat."""
     with (
         Server(uvicorn_reload("chat.main:app"), project, env={"CHAT_PACE": "0.01"}) as server,
         browser(tmp_path / "profile") as driver,
@@ -204,8 +209,13 @@ def test_the_page_comes_back_under_a_process_reloader(project: Path, tmp_path: P
         shown = page.texts("#messages p")
         before = page.text("#code")
         server.edit("chat/services.py", 'GREETING = "Sure!"', 'GREETING = "Reborn!"')
+        wait_until(lambda: server.get("/api/chat").json()["code"] != before, DEADLINE, "the new process")
+        there = time.time()
         page.wait_for_code(before)
         assert page.wait_for_connection() == "no. 2"
+        assert (
+            page.driver.execute_script("return window.changed") - there < 2
+        )  # seconds: it waited for the process, and not for itself
         assert page.states() == ["open", "connecting", "open"]
         assert page.texts("#messages p") == shown
         assert page.ask("Porto for 4 days").startswith("Reborn! 4 days in Porto")

@@ -45,6 +45,7 @@ def test_a_line_with_everything() -> None:
             kept=("cache",),
             replaced=("pool",),
             stale=("index",),
+            tasks=("'agent' restarted", "'feed' kept"),
             busy=("WebSocket /ws",),
             failures=(Failure("on_dispose hook stop of a", ValueError()),),
             seconds=1.5,
@@ -54,7 +55,8 @@ def test_a_line_with_everything() -> None:
         "Reloaded a, b, c, d and 2 more in 1500 ms; removed gone; service cache cleared (Planner ×3, Mailer); "
         "sessions preserved (2 in 'default'), kept cache; built anew: pool; "
         "index kept although the code that builds it changed: `hotsession reset index` or r + Enter builds it anew; "
-        "old code still has work: WebSocket /ws; failed on the way: on_dispose hook stop of a."
+        "tasks: 'agent' restarted, 'feed' kept; old code still has work: WebSocket /ws; "
+        "failed on the way: on_dispose hook stop of a."
     )
 
 
@@ -165,8 +167,11 @@ def test_pending_work() -> None:
 
 def test_two_swaps_as_one() -> None:
     """Names once each, times added, the newest generation."""
-    first = Reloaded(generation=2, modules=("a", "b"), services={"X": 1}, seconds=0.5, stale=("s",))
-    second = Reloaded(generation=3, modules=("b", "c"), services={"Y": 1}, seconds=0.25, removed=("r",))
+    first = Reloaded(generation=2, modules=("a", "b"), services={"X": 1}, seconds=0.5, stale=("s",), tasks=("t",))
+    second = Reloaded(
+        generation=3, modules=("b", "c"), services={"Y": 1}, seconds=0.25, removed=("r",), tasks=("t", "u")
+    )
     both = merged(first, second)
     assert (both.generation, both.modules, both.seconds) == (3, ("a", "b", "c"), 0.75)
     assert (both.services, both.removed, both.stale) == ({"X": 1, "Y": 1}, ("r",), ("s",))
+    assert both.tasks == ("t", "u")

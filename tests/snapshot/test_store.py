@@ -461,6 +461,28 @@ def test_a_later_worker_is_not_overwritten(directory: Path) -> None:
 
 
 @pytest.mark.e2e
+def test_a_later_worker_that_only_looked_keeps_nobody_from_writing(directory: Path) -> None:
+    """It notes that a session was asked for; a change of the one that drains is written nevertheless, and seen."""
+    store = open_store(directory)
+    store.write(record(), b"old")
+    code = (
+        "store = open_store(directory)\nsay(store.write(record(last_seen_at=2000.0), b'old'))\n"
+        "sys.stdin.readline()\nsay(store.read('1')[1:])\n"
+        "say(store.write(record(version=3), b'new'))\nsys.stdin.readline()"
+    )
+    with process(code, directory) as p:
+        assert line(p) == "True"
+        assert store.read("1") == (record(last_seen_at=2000.0), b"old", 1)
+        assert store.write(record(version=2), b"older")
+        assert p.stdin is not None
+        print(file=p.stdin, flush=True)
+        assert line(p) == "(b'older', 1)"
+        assert line(p) == "True"
+        assert not store.write(record(version=4), b"oldest")
+    store.close()
+
+
+@pytest.mark.e2e
 def test_two_processes_open_and_write_at_once(directory: Path) -> None:
     """Processes that open the same new snapshot at once get different numbers, and all their writes stay."""
     code = """

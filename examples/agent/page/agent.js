@@ -9,7 +9,7 @@ const STATES = { connecting: "connecting", lost: "trying again", closed: "closed
 const ENDS = { answered: "", stopped: "stopped · ", failed: "failed · " };
 
 const $ = (id) => document.getElementById(id);
-const talk = new Connection("api/ask", { resend: true });
+const talk = new Connection("api/ask", { resend: true, longestPause: 3_000 });
 
 let stream = null;
 let streams = 0; // how often it was opened

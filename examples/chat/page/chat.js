@@ -7,7 +7,8 @@ const STATES = { connecting: "connecting", lost: "trying again", closed: "closed
 
 const $ = (id) => document.getElementById(id);
 // after it was lost, what was said meanwhile comes first: another tab, or a newer chat, may have gone on
-const talk = new Connection("api/talk", { resend: true, hello: () => (talk.opened > 1 ? showHistory() : undefined) });
+const hello = () => (talk.opened > 1 ? showHistory() : undefined);
+const talk = new Connection("api/talk", { resend: true, hello, longestPause: 3_000 });
 
 let number = null; // of the connection
 let lastCode = null;
