@@ -36,7 +36,7 @@ class Notices:
             outcome: what became of them.
         """
         for name, count in outcome.converted.items():
-            if count:
+            if count > 0:
                 self._told = {each for each in self._told if each[:2] != ("left", name)}
         for left in outcome.left:
             self._left(whose, root, left)

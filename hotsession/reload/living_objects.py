@@ -126,8 +126,9 @@ class LivingObjects:
         known.forget_twins()
         if known.notices.sessions:
             logger.info(
-                "In %d sessions objects follow the code as it is now: %s.",
+                "In %d session%s objects follow the code as it is now: %s.",
                 known.notices.sessions,
+                "s" * (known.notices.sessions > 1),
                 counted(known.notices.converted),
             )
         known.notices.forget_counts()

@@ -192,7 +192,10 @@ class Load:
         self._views.close()
         codebase, replaced = self.generation.codebase, dict(self.generation.codebase.replaced)
         gone = codebase.commit()
-        living().note(replaced, codebase.modules.__contains__)
+        try:
+            living().note(replaced, codebase.modules.__contains__)
+        except Exception:  # users' metaclasses may raise anything; the new modules are in place, and serve
+            logger.exception("Objects of the classes that were replaced stay as they are")
         self._importer.current = self.generation.codebase
         self._transaction.codebase = None
         registry.serve_scope(self.generation.number)
