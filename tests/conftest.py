@@ -13,7 +13,12 @@ import pytest
 from hotsession.registry import registry
 from tests.effort import times
 
-hypothesis.settings.register_profile("hotsession", max_examples=times(20, 200), deadline=None)
+hypothesis.settings.register_profile(
+    "hotsession",
+    max_examples=times(20, 200),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # that says something of the machine
+)
 hypothesis.settings.load_profile("hotsession")
 
 

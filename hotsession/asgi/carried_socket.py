@@ -52,9 +52,9 @@ class CarriedSocket:
     """
 
     __slots__ = (
+        "_done",
         "_ending",
         "_generations",
-        "_moved",
         "_stay",
         "accepted",
         "carried",
@@ -77,7 +77,7 @@ class CarriedSocket:
         self.close = self.opened = self.accepted = self.closed = self.gone = False
         self._generations = generations
         self._ending = False
-        self._moved: asyncio.Future[None] | None = None
+        self._done: asyncio.Future[None] | None = None  # set when the stay is over, or no longer waited for
         self._stay: Stay | None = None
 
     def __repr__(self) -> str:
@@ -106,8 +106,8 @@ class CarriedSocket:
 
     def move(self) -> None:
         """Let the next stay begin, though the last one goes on."""
-        if self._moved is not None and not self._moved.done():
-            self._moved.set_result(None)
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def _is_over(self) -> bool:
         """Whether no handler is to have it any more."""
@@ -117,11 +117,17 @@ class CarriedSocket:
         """Let the handler of a generation have it, until that is done or was asked to leave for too long."""
         stay = self._stay = Stay(self)
         loop = asyncio.get_running_loop()
-        moved = self._moved = loop.create_future()
+        done = self._done = loop.create_future()
         task = stay.task = loop.create_task(self._serve(stay, generation, resumed=resumed))
-        task.add_done_callback(lambda task: _report(stay, task))
+
+        def note(task: asyncio.Task[None]) -> None:
+            _report(stay, task)
+            if not done.done():
+                done.set_result(None)
+
+        task.add_done_callback(note)
         try:
-            await asyncio.wait([task, moved], return_when=asyncio.FIRST_COMPLETED)
+            await done  # not `asyncio.wait`: a thousand connections that move at once feel the difference
         except asyncio.CancelledError:  # by the server
             task.cancel()
             await asyncio.wait([task])

@@ -1,9 +1,8 @@
-"""An inbox that awaits the server's `receive` in the task of the app, on asyncio and trio.
+"""An inbox for asyncio and trio, and for a `receive` that may be another middleware's.
 
-What the middleware is given as `receive` may be another middleware's: Starlette's `BaseHTTPMiddleware` opens a task
-group in it, which must not be left in another task than it was entered in. So it can't be begun here and finished
-elsewhere, as `hotsession.asgi.inbox.Inbox` does for the host, which stands right before the server. A message that is
-there is returned without giving way all the same; who gives up waiting may lose what `receive` itself loses then.
+Who waits is interrupted by a cancel scope, which nests with the task group that Starlette's `BaseHTTPMiddleware` opens
+in its `receive`. For each message that costs more than `hotsession.asgi.inbox.Inbox`, which is for the host, on asyncio
+and right before the server. A message that is there is returned without giving way all the same.
 """
 
 from __future__ import annotations

@@ -32,8 +32,9 @@ class Inbox:
         self.told = self.ended = self._stopped = False
         self._gone = gone
         self._receive = receive
-        self._waiting: dict[asyncio.Task[object], int] = {}  # and how often each was cancelled before
-        self._interrupted: set[asyncio.Task[object]] = set()  # those of them that we have cancelled
+        # Who waits, and how often it was cancelled before it did: more often is a cancellation of somebody's now.
+        self._waiting: dict[asyncio.Task[object], int] = {}
+        self._interrupted: set[asyncio.Task[object]] = set()  # by us
         self._over: asyncio.Event | None = None  # set when it is ended, once somebody waits for that
 
     def __repr__(self) -> str:
@@ -57,9 +58,9 @@ class Inbox:
                 if not self._is_ours(task):
                     raise
             finally:
-                del self._waiting[task]
-                if task in self._interrupted:  # the server took no notice
+                if self._interrupted:  # if it still is, the server took no notice
                     self._is_ours(task)
+                del self._waiting[task]
         if not self.ended:
             self._over = self._over or asyncio.Event()
             await self._over.wait()
@@ -88,4 +89,4 @@ class Inbox:
         if task not in self._interrupted:
             return False
         self._interrupted.discard(task)
-        return task.uncancel() <= self._waiting.get(task, 0)
+        return task.uncancel() <= self._waiting[task]

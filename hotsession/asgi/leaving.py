@@ -59,7 +59,9 @@ def next_step(handler: Handler, now: float, drain: float) -> tuple[Step, float]:
     if now >= limit:
         return "cut", limit
     until = min(limit, _answers_until(handler, drain))
-    return ("wait", until) if now < until else ("tell", limit)
+    if now < until:
+        return "wait", until
+    return "tell", min(limit, now + PATIENCE) if handler.waits else limit
 
 
 def _answers_until(handler: Handler, drain: float) -> float:

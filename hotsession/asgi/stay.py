@@ -120,7 +120,8 @@ class Stay(WebSocketConnection):
         if self._inbox.told:
             if self._told_at is None and self.leaving:
                 self._told_at = self._loop.time()
-                self._look()
+                if self._timer is None or self._timer.when() > self._told_at + PATIENCE:
+                    self._look()
         elif message["type"] == "websocket.disconnect":
             self._socket.gone = True
         else:
@@ -132,7 +133,7 @@ class Stay(WebSocketConnection):
         """What the app calls with its next message to the client."""
         if message["type"] != "websocket.send" or self.finished or self._released:
             return self._send_rarely(message)
-        if not self._is_someone_else():
+        if _current.get() is self:
             now = self._loop.time()
             if self._inbox.waiting:
                 self._overlaps = True

@@ -209,3 +209,89 @@ async def test_a_direct_inbox_waits_in_the_task_of_the_app(server: Server) -> No
     server.say(1)
     assert await waiting == {"n": 1}
     assert tasks == [waiting, waiting]
+
+
+async def test_no_message_is_lost_to_the_end(server: Server, inbox: Inbox) -> None:
+    """One that arrives in the moment of the end is there for who asks next."""
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    server.say(1)
+    inbox.end()
+    assert await waiting == GONE
+    assert await Inbox(server.receive, GONE).next() == {"n": 1}
+
+
+async def test_the_end_leaves_no_trace_in_the_task(server: Server, inbox: Inbox) -> None:
+    """It goes on as one that was never cancelled, also within a timeout or a task group."""
+    seen = []
+
+    async def app() -> None:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            seen.append(await inbox.next())
+            group.create_task(asyncio.sleep(0))
+        with anyio.move_on_after(60):
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        seen.append(task.cancelling())
+
+    running = asyncio.create_task(app())
+    await asyncio.sleep(0)
+    inbox.end()
+    await running
+    assert seen == [GONE, 0]
+
+
+@pytest.mark.parametrize("first", ["app", "end"])
+async def test_an_app_that_gives_up_in_the_same_moment(server: Server, inbox: Inbox, first: str) -> None:
+    """Its own cancellation is not taken for ours, whichever came first."""
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    steps = [waiting.cancel, inbox.end]
+    for step in steps if first == "app" else steps[::-1]:
+        step()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await inbox.next() == GONE
+
+
+@pytest.mark.parametrize("first", ["scope", "end"])
+async def test_a_scope_that_is_cancelled_in_the_same_moment(server: Server, inbox: Inbox, first: str) -> None:
+    """The block is left as its owner wanted, and nothing of ours remains."""
+    scope = anyio.CancelScope()
+    left = []
+
+    async def app() -> None:
+        with scope:
+            left.append(await inbox.next())
+        left.append("on")
+        await asyncio.sleep(0)
+
+    running = asyncio.create_task(app())
+    await asyncio.sleep(0)
+    steps = [scope.cancel, inbox.end]
+    for step in steps if first == "scope" else steps[::-1]:
+        step()
+    await running
+    assert left[-1] == "on"
+    assert running.cancelling() == 0
+
+
+async def test_a_server_that_takes_no_notice_of_the_end() -> None:
+    """Its message is given to the app all the same, whose task stays as it was."""
+    held = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        try:
+            await held.wait()
+        except asyncio.CancelledError:
+            return {"n": 1}
+        return {}
+
+    inbox = Inbox(receive, GONE)
+    waiting = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    inbox.end()
+    assert await waiting == {"n": 1}
+    assert waiting.cancelling() == 0
+    assert await inbox.next() == GONE

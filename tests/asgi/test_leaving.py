@@ -15,10 +15,11 @@ DRAIN = 60.0
 @pytest.mark.parametrize(
     ("handler", "after", "step", "until"),
     [
-        (ASKED, 0, "tell", 160),
+        (ASKED, 0, "tell", 110),
         (replace(ASKED, waits=False), 0, "tell", 160),
         (replace(ASKED, waits=False), 59.9, "tell", 160),
         (replace(ASKED, waits=False), 60, "cut", 160),
+        (replace(ASKED, waits=True), 55, "tell", 160),
         (replace(ASKED, listens=False, waits=False), 0, "tell", 110),
         (replace(ASKED, listens=False, waits=False), PATIENCE, "cut", 110),
         (replace(ASKED, told_at=130.0), 30, "tell", 140),
@@ -29,6 +30,7 @@ DRAIN = 60.0
         "waits",
         "works",
         "still works",
+        "waits again",
         "works for too long",
         "only sends",
         "has only sent for long enough",
@@ -53,7 +55,7 @@ def test_an_answer_beside_the_wait() -> None:
     answering = replace(ASKED, heard_at=90.0, sent_at=99.9, overlaps=True)
     assert next_step(answering, 100.0, DRAIN) == ("wait", 99.9 + PAUSE)
     assert next_step(answering, 99.9 + PAUSE, DRAIN)[0] == "tell"
-    assert next_step(replace(answering, sent_at=150.0), 150.1, DRAIN) == ("tell", 160)
+    assert next_step(replace(answering, sent_at=150.0), 150.1, DRAIN) == ("tell", 160)  # 60 s after it heard
     assert next_step(replace(answering, heard_at=20.0), 100.0, DRAIN)[0] == "tell"
     assert next_step(replace(answering, heard_at=90.0, sent_at=159.9), 160.0, DRAIN)[0] == "cut"
 

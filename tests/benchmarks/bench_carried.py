@@ -17,15 +17,19 @@ from pathlib import Path
 from time import sleep
 
 from tests.benchmarks.client import Client, ask_patiently, wait_for_answer
-from tests.benchmarks.contenders import QUIET, Contender, Server, available, start_all, tree
+from tests.benchmarks.contenders import QUIET, Contender, Server, start_all, tree
 from tests.benchmarks.figures import Table, Target, middle, number, parser, show
 from tests.benchmarks.lockstep import HELLO, Lockstep
 from tests.benchmarks.processes import usage
 from tests.benchmarks.project_carried import carried
 
 OURS = "hotsession"
+OPTIONS = [*QUIET, "--ws-ping-interval", "3600"]  # the clients here answer no pings
+HOTSESSION = Contender(
+    OURS, "hotsession.cli", lambda target, port: ["-m", "hotsession", "run", target, "--port", str(port), *OPTIONS]
+)
 PLAIN = Contender(
-    "plain uvicorn", "uvicorn", lambda target, port: ["-m", "uvicorn", target, "--port", str(port), *QUIET]
+    "plain uvicorn", "uvicorn", lambda target, port: ["-m", "uvicorn", target, "--port", str(port), *OPTIONS]
 )
 KINDS = {
     "WebSocket echo, bare app": ("/echo", True),
@@ -183,16 +187,15 @@ def main() -> None:
     chosen = options.parse_args()
     parts = chosen.part or ["throughput", "crowd"]
     tables, targets = [], []
-    ours = available([OURS])
     if "throughput" in parts:
         with ExitStack() as stack:
-            first, second = start_all(stack, [*ours, PLAIN], carried)
+            first, second = start_all(stack, [HOTSESSION, PLAIN], carried)
             rates = throughput(first, second, 4 if chosen.quick else chosen.rounds)
         tables.append(throughput_table(rates))
         targets += [Target(f"{name}: less than plain uvicorn", 5, each.less(), "%") for name, each in rates.items()]
     if "crowd" in parts:
         with ExitStack() as stack:
-            (server,) = start_all(stack, ours, carried)
+            (server,) = start_all(stack, [HOTSESSION], carried)
             moves = crowd(server, chosen.sockets, 8 if chosen.quick else chosen.saves)
         tables.append(crowd_table(chosen.sockets, moves))
         targets += crowd_targets(chosen.sockets, moves)

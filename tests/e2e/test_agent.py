@@ -82,7 +82,11 @@ def test_questions_wait_for_each_other(asker: Asker) -> None:
     answers = [event["text"] for event in events if event["type"] == "answered"]
     assert answers[0].startswith("I am a small agent")
     assert "1 + 1 = 2" in answers[1]
-    assert text_of(events) == "".join(answers)
+    first = [event["type"] for event in events].index("answered")
+    for answer, told in zip(answers, (events[:first], events[first:]), strict=True):
+        said = text_of(told)  # the last words of an answer may be told with the whole of it only
+        assert said
+        assert answer.startswith(said)
 
 
 def test_the_stop_button_is_heard_during_an_answer(asker: Asker) -> None:
