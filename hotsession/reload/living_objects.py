@@ -23,7 +23,7 @@ from hotsession.reload.generation import Generation
 
 logger = logging.getLogger("hotsession.reload")
 
-AT_ONCE = 0.005  # seconds for which the swap itself converts
+AT_ONCE = 0.02  # seconds after which the swap begins with no further kept value; each has a slice of it
 SLICE = 0.001  # seconds after which others have their turn
 PAUSE = 0.004  # seconds for them
 
@@ -103,20 +103,23 @@ class LivingObjects:
     def _begin(self, known: Living) -> Followed:
         self.stop()
         self._seen = known.epoch
-        outcome = Outcome()
-        work = _kept(known, outcome)
-        is_done = _slice(known, work, AT_ONCE)
-        self._task = asyncio.create_task(self._go_on(known, work, is_done), name="hotsession converts objects")
+        outcome, rest = Outcome(), []
+        until = time.perf_counter() + AT_ONCE
+        for whose, root in _roots():  # each has its turn: a large one does not keep the others waiting
+            work = _converted(known, whose, root, outcome)
+            if time.perf_counter() > until or not _slice(known, work, SLICE):
+                rest.append(work)
+        self._task = asyncio.create_task(self._go_on(known, rest), name="hotsession converts objects")
         return Followed(
             converted={name: count for name, count in outcome.converted.items() if count},
             left=tuple(dict.fromkeys(f"{each.cls} ({each.why})" for each in outcome.left)),
             failures=tuple(Failure(each.step, each.error.with_traceback(None)) for each in outcome.failed),
         )
 
-    async def _go_on(self, known: Living, kept: Iterator[None], is_done: bool) -> None:
+    async def _go_on(self, known: Living, kept: list[Iterator[None]]) -> None:
         try:
-            if not is_done:
-                await self._in_slices(known, kept)
+            for work in kept:
+                await self._in_slices(known, work)
             known.notices.forget_counts()
             for following in followings():
                 await self._in_slices(known, following.sweep())
@@ -152,15 +155,15 @@ def _slice(known: Living, work: Iterator[None], seconds: float) -> bool:
     return True
 
 
-def _kept(known: Living, outcome: Outcome) -> Iterator[None]:
-    """Convert what is kept, the data of modules included, one after the other."""
-    for whose, root in _roots():
-        conversion = known.conversion(root)
-        yield from conversion.run()
-        known.notices.tell(whose, "it", conversion.outcome)
-        outcome.add(conversion.outcome)
+def _converted(known: Living, whose: str, root: Any, outcome: Outcome) -> Iterator[None]:
+    """Convert what hangs on one kept value."""
+    conversion = known.conversion(root)
+    yield from conversion.run()
+    known.notices.tell(whose, "it", conversion.outcome)
+    outcome.add(conversion.outcome)
 
 
 def _roots() -> list[tuple[str, Any]]:
+    """What is kept, the data of modules included."""
     kept = [(f"kept value {name!r}", entry.value) for name, entry in registry.entries("value").items()]
     return kept + [(f"data of module {name!r}", data) for name, data in registry.all_module_data().items()]

@@ -282,3 +282,18 @@ def test_production_has_nothing_to_look_at() -> None:
     manager.ledger.following.touch(record)
     assert manager.ledger.following._marks == {}
     assert manager.ledger.following.lazily(record) is record
+
+
+def test_a_large_kept_value_follows_in_slices(app: testing.App) -> None:
+    """The swap does not wait for it, and others don't either: it goes on between requests, to the end."""
+    app.client.get("/kept")
+    cart = registry.entries("value")["carts"].value["one"]
+    many = kept.keep("many", list)
+    many += [type(cart)([number]) for number in range(30_000)]
+    entries = registry._state["kept"]
+    entries["carts"] = entries.pop("carts")  # its turn comes behind the large one
+    app.edit("models.py", "return len(self.items)", "return 5")
+    assert app.reload().converted == {"Cart": 1}
+    assert app.client.get("/kept").json() == [5, True]
+    wait_until(lambda: all(type(each) is type(cart) for each in many))
+    assert cart.total() == many[0].total() == many[-1].total() == 5
