@@ -23,6 +23,9 @@ from hotsession.living.outcome import Failed, Left, Outcome, written
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
 
 
+_END: tuple[Any, Any] = (None, None)
+
+
 class Rules(Protocol):
     """What a conversion asks.
 
@@ -79,6 +82,7 @@ class Conversion:
         self._ours: set[int] = set()  # ids of what was made anew because of what it holds, and for no other reason
         self._steps: list[tuple[Any, Become, Change]] = []  # objects whose own steps are to be run
         self._back: dict[int, Any] = {}  # what stood for objects whose steps raised, and those objects
+        self._keyed: list[_Part] = []  # dicts and sets
         self._has_changed = False
         self._changes: dict[type, Change | None] = {}
         self._kinds: dict[type, Kind] = {}
@@ -108,24 +112,27 @@ class Conversion:
     # finding
 
     def _walk(self) -> Iterator[None]:
-        waiting: list[tuple[Any, int, Step]] = [(self._root, 0, ("", None))]
         parts = self._parts
-        while waiting:
-            instance, holder, step = waiting.pop()
+        ways: list[tuple[int, Iterator[tuple[Step, Any]]]] = [(0, iter([(("", None), self._root)]))]
+        while ways:
+            holder, inside = ways[-1]
+            step, instance = next(inside, _END)
+            if step is None:
+                ways.pop()
+                continue
             cls = type(instance)
             if cls in ATOMS or id(instance) in parts:
                 continue
             kind = self._kind(cls)
-            parts[id(instance)] = _Part(instance, kind, holder, step)
+            part = parts[id(instance)] = _Part(instance, kind, holder, step)
+            if kind.base is dict or kind.base is set:
+                self._keyed.append(part)
             now = self._followed(instance, cls)
             if now is not instance:
                 self._swap(instance, now)
-                waiting.append((now, holder, step))
-                continue
-            if kind.base is not None or kind.attributes:
-                kind = self._kind(type(instance))  # it may be one of another class by now
-                here = id(instance)
-                waiting += [(each, here, where) for where, each in held_by(instance, kind)]
+                ways.append((holder, iter([(step, now)])))
+            elif kind.base is not None or kind.attributes:
+                ways.append((id(instance), held_by(instance, self._kind(type(instance)))))  # of another class by now
             if not len(parts) % _PAUSE_EVERY:
                 yield
 
@@ -206,19 +213,19 @@ class Conversion:
     # putting in place
 
     def _put_in_place(self) -> Iterator[None]:
-        parts = list(self._parts.values())
-        self._renew([part for part in reversed(parts) if part.kind.base in IMMUTABLE])
-        for number, part in enumerate(parts):
-            self._refit(part)
-            if not number % _PAUSE_EVERY:
-                yield
+        if self._swaps:
+            parts = list(self._parts.values())
+            self._renew([part for part in reversed(parts) if part.kind.base in IMMUTABLE])
+            for number, part in enumerate(parts):
+                self._refit(part)
+                if not number % _PAUSE_EVERY:
+                    yield
         self._find_again()
 
     def _find_again(self) -> None:
         """Let dicts and sets find their keys, whose hashes may be others now."""
-        for part in tuple(self._parts.values()):
-            if part.kind.base in (dict, set):
-                self._rehash(part)
+        for part in self._keyed:
+            self._rehash(part)
 
     def _renew(self, parts: list[_Part]) -> None:
         """Make anew what can't be changed and holds something else now: as often as one of them holds another."""
@@ -248,7 +255,7 @@ class Conversion:
             self._swaps[where] = now
 
     def _refit(self, part: _Part) -> None:
-        if self._swaps and part.kind.base not in IMMUTABLE:
+        if part.kind.base not in IMMUTABLE:
             try:
                 refit(part.instance, self._kind(type(part.instance)), self._swaps)
             except Exception as error:  # noqa: BLE001 - keys of the user's may raise anything when they are compared

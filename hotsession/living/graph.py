@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hotsession.living.kinds import ATOMS, Kind
@@ -20,43 +20,48 @@ IMMUTABLE = frozenset({tuple, frozenset, types.MethodType})
 Step = tuple[str, Any]
 
 
-def held_by(instance: Any, kind: Kind) -> list[tuple[Step, Any]]:
-    """What an object holds, each with where it stands: as an attribute, at an index or key, or as a key itself."""
-    found: list[tuple[Step, Any]] = []
+def held_by(instance: Any, kind: Kind) -> Iterator[tuple[Step, Any]]:
+    """What an object holds, each with where it stands: as an attribute, at an index or key, or as a key itself.
+
+    One after the other, as a large container would hold up everybody; what is put in meanwhile is not among it.
+    """
     if kind.base is not None:
-        found += [(step, each) for step, each in _items(instance, kind.base) if type(each) not in ATOMS]
+        for step, each in _items(instance, kind.base):
+            if type(each) not in ATOMS:
+                yield step, each
     if kind.attributes:
-        attributes = attributes_of(instance)
-        if attributes is not None:
-            for name, value in list(attributes.items()):
-                if type(value) not in ATOMS:
-                    found.append(((".", name), value))
-        for name, slot in slots_of(type(instance)).slots.items():
-            try:
-                value = slot.__get__(instance)
-            except AttributeError:  # it was never set
-                continue
+        yield from _attributes(instance)
+
+
+def _attributes(instance: Any) -> Iterator[tuple[Step, Any]]:
+    attributes = attributes_of(instance)
+    if attributes is not None:
+        for name, value in list(attributes.items()):
             if type(value) not in ATOMS:
-                found.append(((".", name), value))
-    return found
+                yield (".", name), value
+    for name, slot in slots_of(type(instance)).slots.items():
+        try:
+            value = slot.__get__(instance)
+        except AttributeError:  # it was never set
+            continue
+        if type(value) not in ATOMS:
+            yield (".", name), value
 
 
-def _items(instance: Any, base: type) -> list[tuple[Step, Any]]:
+def _items(instance: Any, base: type) -> Iterator[tuple[Step, Any]]:
     if base is dict:
-        return _of_dict(instance)
-    if base in _ATTRIBUTES:
-        return [((".", name), _get(instance, base, name)) for name in _ATTRIBUTES[base]]
-    is_keyed = base is set or base is frozenset
-    return [(("key", each) if is_keyed else ("[]", at), each) for at, each in enumerate(_still(instance, base))]
-
-
-def _of_dict(instance: Any) -> list[tuple[Step, Any]]:
-    found: list[tuple[Step, Any]] = []
-    for key, value in list(dict.items(instance)):
-        found += ((("key", key), key), (("[]", key), value))
-    if isinstance(instance, defaultdict):
-        found.append(((".", "default_factory"), instance.default_factory))
-    return found
+        for key, value in list(dict.items(instance)):
+            yield ("key", key), key
+            yield ("[]", key), value
+        if isinstance(instance, defaultdict):
+            yield (".", "default_factory"), instance.default_factory
+    elif base in _ATTRIBUTES:
+        for name in _ATTRIBUTES[base]:
+            yield (".", name), _get(instance, base, name)
+    else:
+        is_keyed = base is set or base is frozenset
+        for at, each in enumerate(_still(instance, base)):
+            yield ("key", each) if is_keyed else ("[]", at), each
 
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
