@@ -98,7 +98,7 @@ class CarriedExchange(HTTPExchange):
         if message["status"] != 200:
             self.refuse(f"it answered with status {message['status']}")
         elif stream is None or not stream.readable:
-            self.refuse("its answer is no event stream, or a compressed one")
+            self.refuse(f"it answered with {_kind(message)}, and not with a plain event stream")
         else:
             self._taken_up = True
 
@@ -152,7 +152,7 @@ class CarriedExchange(HTTPExchange):
             error: what the app raised; None if it did not.
         """
         if self.resumed and not self._taken_up and not self.moves and not self.finished:
-            self.refuse("it ended without an answer" if error is None else "it raised before it answered")
+            self.refuse("it ended without an answer" if error is None else f"it raised {error!r} before it answered")
         if self.refusal is not None:
             logger.error(
                 "The new code did not go on with %s: %s. Its client may connect anew.",
@@ -199,6 +199,13 @@ class CarriedExchange(HTTPExchange):
         if not self._released:
             logger.warning("%s can't move on: the old code can't be cancelled. Its stream was ended.", self.describe())
             in_background(self.stay)
+
+
+def _kind(message: Message) -> str:
+    """The type of the content that a response begins, and how it is encoded."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in message.get("headers", ())}
+    kind, encoding = headers.get(b"content-type", "content of no type"), headers.get(b"content-encoding")
+    return f"{kind} as {encoding}" if encoding else kind
 
 
 async def _message(message: Message) -> Message:

@@ -138,6 +138,7 @@ class CarriedSocket:
         self._ending = True
         if stay.refusal is not None or (resumed and not stay.accepted and not self.gone):
             _log_refusal(stay, task)
+            await stay.said()  # the server takes nothing more once this has returned
         else:
             self.closed = True  # an app that just returns leaves the rest to the server
             task.result()
@@ -183,7 +184,7 @@ def _log_refusal(stay: Stay, task: asyncio.Task[None]) -> None:
     """Say why a connection ends here that was to go on."""
     error = task.exception() if task.done() and not task.cancelled() else None
     if stay.refusal is None:
-        why = "it raised before it accepted it" if error is not None else "it ended without accepting it"
+        why = f"it raised {error!r} before it accepted it" if error is not None else "it ended without accepting it"
     else:
         why, error = stay.refusal, None
     logger.error(

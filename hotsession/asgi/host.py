@@ -264,6 +264,8 @@ class Host:
             self._ended(exchange)
         if (error is not None or exchange.resumed) and not exchange.end(error) and error is not None:
             raise error
+        if exchange.refusal is not None:
+            await exchange.said()  # the server takes nothing more once this has returned
 
     def _ended(self, work: CarriedExchange | CarriedSocket) -> None:
         self._open.discard(work)
@@ -285,7 +287,7 @@ class Host:
         number = generation.number
         generation.begin(work)
         token = self._scope.set(number)
-        work.standing = own = standing(number, work.connection, resumed=resumed, carry=self.options.carry)
+        work.standing = own = standing(number, work.connection, resumed, self.options.carry)
         # A copy: frameworks write their routes into it, and the server may hold it until the next request comes.
         scope = {**work.scope, "state": generation.lifespan.state.copy(), KEY: own, CARRIED: work.carried}
         try:

@@ -72,5 +72,7 @@ def _answers_until(handler: Handler, drain: float) -> float:
         return handler.heard_at + THOUGHT if handler.heard_at <= handler.asked_at else handler.asked_at
     if not handler.overlaps:
         return handler.asked_at
-    # What has been sent for longer than an answer may take is no answer: prices, say, that were asked for once.
-    return min(handler.sent_at + PAUSE, handler.heard_at + drain)
+    # What has been sent for longer than an answer may take is no answer: prices, say, that were asked for once. And
+    # what goes on since it was asked to leave is a dialogue, which may never pause: new code can have the rest of it.
+    longest = handler.heard_at + drain if handler.heard_at <= handler.asked_at else handler.asked_at + PATIENCE
+    return min(handler.sent_at + PAUSE, longest)

@@ -40,7 +40,7 @@ def new_connection() -> str:
     return f"{_process}-{next(_numbers)}"
 
 
-def standing(generation: int | None, connection: str, *, resumed: bool = False, carry: bool = True) -> Standing:
+def standing(generation: int | None, connection: str, resumed: bool = False, carry: bool = True) -> Standing:
     """What an app is told at the start."""
     return {
         "resumed": resumed,

@@ -19,8 +19,9 @@ from hotsession.asgi.leaving import PATIENCE, PAUSE, Handler, next_step
 from hotsession.asgi.standing import Standing
 from hotsession.asgi.work import StreamEnded
 
-# The stay that the running code belongs to: its handler, and the tasks that this has started.
-_current: ContextVar[Stay | None] = ContextVar("hotsession_stay", default=None)
+# Stands for the stay that the running code belongs to: that of its handler, and of the tasks that this has started. Not
+# the stay itself: a server's timers keep the context that they were set in, and with it they would keep old code.
+_current: ContextVar[object] = ContextVar("hotsession_stay", default=None)
 
 
 class Socket(Protocol):
@@ -86,11 +87,12 @@ class Stay(WebSocketConnection):
         self.carried, self.connection = socket.carried, socket.connection
         self._inbox = Inbox(socket.receive, {**self.gone})
         self._loop = asyncio.get_running_loop()
+        self._mark = object()
         self._socket = socket
 
     def enter(self) -> None:
         """Make the running task, and those that it starts, the handler's."""
-        _current.set(self)
+        _current.set(self._mark)
 
     @property
     def has_left(self) -> bool:
@@ -133,7 +135,7 @@ class Stay(WebSocketConnection):
         """What the app calls with its next message to the client."""
         if message["type"] != "websocket.send" or self.finished or self._released:
             return self._send_rarely(message)
-        if _current.get() is self:
+        if _current.get() is self._mark:
             now = self._loop.time()
             if self._inbox.waiting:
                 self._overlaps = True
@@ -189,22 +191,24 @@ class Stay(WebSocketConnection):
             self.finish()
 
     def _is_someone_else(self) -> bool:
-        return _current.get() is not self
+        return _current.get() is not self._mark
 
     # what the host calls
 
-    def leave(self, drain: float) -> Literal["moves", "ends"]:
+    def leave(self, drain: float) -> Literal["moves", "ends", "later"]:
         """Let the handler finish what it is in the middle of, and tell it then that its client has left.
 
         Args:
             drain: seconds that this may take at most.
 
         Returns:
-            Whether the connection moves on then, or ends; one of it happens in time, whatever the handler does.
+            Whether the connection moves on now, or ends, or does so later; it does in time, whatever the handler does.
         """
         if not self.leaving:
             self._asked_at, self._drain = self._loop.time(), drain
             self._look()
+        if not (self._inbox.waiting and self._inbox.ended):
+            return "later"
         return "ends" if self.closes_on_reload else "moves"
 
     def finish(self) -> None:

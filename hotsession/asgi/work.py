@@ -106,6 +106,11 @@ class Work:
             for _ in range(self.cancelled):
                 self.task.uncancel()
 
+    async def said(self) -> None:
+        """Wait until its client has got our last words, or has had its time for that."""
+        if self._left is not None:
+            await self._left.wait()
+
     def _next(self) -> Awaitable[Message]:
         """The client's next message; a wait for it ends when the work is ended."""
         if self._inbox is None:

@@ -12,7 +12,8 @@ from hotsession.handles import ModuleHandle
 from hotsession.reload.codebase import Codebase
 from hotsession.reload.loader import loader_of
 
-Leaving = Literal["moves", "ends", "stays"]
+# "later": it moves or ends when it has finished what it is in the middle of.
+Leaving = Literal["moves", "ends", "later", "stays"]
 
 
 class Work(Protocol):

@@ -60,12 +60,12 @@ class Retirement:
         return {work: work.leave(self._drain_timeout) for work in tuple(generation.work)}
 
     def busy(self) -> tuple[str, ...]:
-        """What the generations that are going still work on, but for what is leaving them, in words."""
+        """What the generations that are going still work on, but for what leaves them just now, in words."""
         return tuple(
             work.describe()
             for generation, leaving in self._leaving.items()
             for work in generation.work
-            if leaving.get(work, "stays") == "stays"
+            if leaving.get(work, "stays") in ("later", "stays")
         )
 
     async def _go(self, generation: Generation, leaving: dict[Work, Leaving]) -> None:

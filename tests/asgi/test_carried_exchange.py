@@ -222,9 +222,9 @@ async def test_an_event_that_has_begun(project: Project) -> None:
     ("number", "why"),
     [
         (2, "it answered with status 404"),
-        (3, "its answer is no event stream, or a compressed one"),
-        (4, "it raised before it answered"),
-        (5, "its answer is no event stream, or a compressed one"),
+        (3, "it answered with application/json, and not with a plain event stream"),
+        (4, "it raised LookupError('no such feed') before it answered"),
+        (5, "it answered with text/event-stream; charset=utf-8 as gzip, and not with a plain event stream"),
         (6, "it ended without an answer"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 import hotsession
 from hotsession.asgi.host import HostOptions
-from tests.projects import Exchange, Project, barrier, trace, until
+from tests.projects import Exchange, Project, barrier, lines, trace, until
 
 pytestmark = pytest.mark.anyio
 
@@ -151,8 +151,9 @@ async def test_it_moves(project: Project) -> None:
     await project.drained()
 
 
-async def test_messages_that_come_meanwhile(project: Project) -> None:
+async def test_messages_that_come_meanwhile(project: Project, caplog: pytest.LogCaptureFixture) -> None:
     """What the old handler is in the middle of it finishes; what comes meanwhile the new one gets, in order."""
+    caplog.set_level(logging.INFO)
     await project.start(version(1))
     socket = await connect(project, "/busy")
     barrier.close()
@@ -161,6 +162,7 @@ async def test_messages_that_come_meanwhile(project: Project) -> None:
     assert await hear(socket) == "1 begins slow"
     await barrier.reached()
     await project.reload(version(2))
+    assert lines(caplog)[-1].endswith("old code still has work: WebSocket /busy.")
     say(socket, "c")
     barrier.open()
     assert await hear(socket) == "1 ends slow"
@@ -250,7 +252,7 @@ async def test_opting_out(project: Project, how: str) -> None:
     ("number", "why"),
     [
         (2, "it closed it with 1008 before it accepted it"),
-        (3, "it raised before it accepted it"),
+        (3, "it raised LookupError('no such room') before it accepted it"),
         (4, "it answered with status 404"),
         (5, "it ended without accepting it"),
     ],

@@ -55,9 +55,17 @@ def test_an_answer_beside_the_wait() -> None:
     answering = replace(ASKED, heard_at=90.0, sent_at=99.9, overlaps=True)
     assert next_step(answering, 100.0, DRAIN) == ("wait", 99.9 + PAUSE)
     assert next_step(answering, 99.9 + PAUSE, DRAIN)[0] == "tell"
-    assert next_step(replace(answering, sent_at=150.0), 150.1, DRAIN) == ("tell", 160)  # 60 s after it heard
+    assert next_step(replace(answering, sent_at=149.9), 149.9, DRAIN) == ("wait", 150.0)  # 60 s after it heard
+    assert next_step(replace(answering, sent_at=150.0), 150.1, DRAIN) == ("tell", 160)
     assert next_step(replace(answering, heard_at=20.0), 100.0, DRAIN)[0] == "tell"
     assert next_step(replace(answering, heard_at=90.0, sent_at=159.9), 160.0, DRAIN)[0] == "cut"
+
+
+def test_a_dialogue_beside_the_wait() -> None:
+    """One that goes on after the save without a pause is left to new code when the patience is over."""
+    talking = replace(ASKED, heard_at=109.8, sent_at=109.9, overlaps=True)
+    assert next_step(talking, 109.9, DRAIN) == ("wait", 110.0)
+    assert next_step(replace(talking, heard_at=110.0, sent_at=110.0), 110.0, DRAIN)[0] == "tell"
 
 
 def test_an_answer_in_turn() -> None:
