@@ -10,7 +10,7 @@ from hotsession.living.graph import held_by
 from hotsession.living.kinds import Kind
 from hotsession.living.state import restore, state_of
 
-MOST = 1000  # objects that are remembered, the nearest first: a step that changes more than these is no step
+MOST = 32  # objects that are remembered, the nearest first: a step changes its object, and parts of that
 
 
 class Before:
