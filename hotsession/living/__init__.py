@@ -14,6 +14,7 @@ The same rules hold in place, after a reload, and for what is read from the snap
     layouts.py   one object made one of the new class
     mapped.py    the same for what SQLAlchemy has mapped
     before.py    how things were before a step, should it fail
+    rules.py     what is asked of those who know what changed
     conversion.py  all objects that hang on one session or kept value
     restored.py  the same for objects that come from bytes
     classes.py   which classes were replaced, and by what

@@ -30,6 +30,8 @@ class Before:
             kind = kind_of(type(each))
             self._held.append((each, kind, _content(each, kind), state_of(each) if kind.attributes else {}))
             for _, inner in held_by(each, kind):
+                if len(seen) >= MOST:  # in a large graph each may have a step, and none is to cost as much as all
+                    break
                 if id(inner) not in seen:
                     seen.add(id(inner))
                     waiting.append(inner)

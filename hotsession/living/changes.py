@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hotsession.living.shapes import PLAIN, Shape, shape_of, steps_between
+from hotsession.living.shapes import PLAIN, Shape, said, shape_of, steps_between
 
 GONE = object()
 """What `Change.new` is where nothing has the name of a class any more."""
@@ -42,9 +42,9 @@ def change(cls: type, old: Shape, new: Any) -> Change:
         not steps
         and shape.fields == old.fields
         and not {*shape.renamed} ^ {*old.renamed}
-        and getattr(cls, "__private_attributes__", {}).keys() == getattr(new, "__private_attributes__", {}).keys()
-        and not hasattr(new, "_sa_class_manager")
-        and not hasattr(cls, "_sa_class_manager")
+        and (said(cls, "__private_attributes__") or {}).keys() == (said(new, "__private_attributes__") or {}).keys()
+        and said(new, "_sa_class_manager") is None
+        and said(cls, "_sa_class_manager") is None
         and not issubclass(cls, tuple)
     )
     return Change(cls.__qualname__, old, new, shape, steps, is_simple)

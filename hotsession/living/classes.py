@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from hotsession.living.asides import Asides
 from hotsession.living.changes import GONE, Change, change
@@ -54,6 +54,7 @@ class Living:
         self._changes: WeakKeyDictionary[type, Change] = WeakKeyDictionary()
         self._kinds: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
         self._is_own: Callable[[str], bool] = lambda module: False
+        self._in_slices: WeakSet[Conversion] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<Living epoch={self.epoch} with {len(self._addresses)} replaced classes>"
@@ -69,6 +70,7 @@ class Living:
             Whether objects may have to follow.
         """
         with self.lock:
+            self._settle()
             self._is_own = is_own
             self._changes.clear()
             self._kinds.clear()
@@ -98,13 +100,24 @@ class Living:
         self.asides.prune()
 
     def conversion(self, root: Any) -> Conversion:
-        """The conversion of what hangs on an object; to be run under the lock."""
-        return Conversion(root, self)
+        """The conversion of what hangs on an object; to be run under the lock, in slices."""
+        made = Conversion(root, self)
+        self._in_slices.add(made)
+        return made
 
     def follow(self, root: Any) -> Outcome:
         """Bring all objects that hang on one to the classes as they are now."""
         with self.lock:
+            self._settle()
             return Conversion(root, self).finish()
+
+    def _settle(self) -> None:
+        """Finish what is paused while objects wait for steps of theirs to be run: they may be wanted right now."""
+        for paused in [each for each in self._in_slices if each.owes_steps]:
+            try:
+                paused.finish()
+            except Exception:  # of ours: who waits for other objects is not to suffer from it
+                logger.exception("Objects that were to follow their classes could not all be looked at")
 
     # what a conversion asks
 

@@ -8,46 +8,23 @@ raises is as it was before, and nothing else is harmed. It goes on from slice to
 from __future__ import annotations
 
 import enum
+import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from hotsession.living.asides import Asides
 from hotsession.living.before import Before
 from hotsession.living.changes import GONE, Change
 from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
 from hotsession.living.outcome import Failed, Left, Outcome, written
+from hotsession.living.rules import Rules
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
 
 
 _END: tuple[Any, Any] = (None, None)
-
-
-class Rules(Protocol):
-    """What a conversion asks.
-
-    Attributes:
-        asides: what is kept aside of objects.
-        twins: by the id of an object that has become another one: both of them.
-    """
-
-    asides: Asides
-    twins: dict[int, tuple[Any, Any]]
-
-    def change_of(self, cls: type) -> Change | None:
-        """What became of a class; None if it is as it was."""
-        ...
-
-    def kind_of(self, cls: type) -> Kind:
-        """How objects of a class hold others."""
-        ...
-
-    def reference(self, found: Any) -> Any:
-        """What a class or function is now: itself, a newer one, or `GONE`."""
-        ...
 
 
 class _Part(NamedTuple):
@@ -86,15 +63,27 @@ class Conversion:
         self._has_changed = False
         self._changes: dict[type, Change | None] = {}
         self._kinds: dict[type, Kind] = {}
+        self._work = self._run()
 
     def __repr__(self) -> str:
         return f"<Conversion of {len(self._parts)} objects>"
 
+    @property
+    def owes_steps(self) -> bool:
+        """Whether it is paused, and objects that are of their new class already wait for their steps to be run."""
+        return bool(self._steps) and inspect.getgeneratorstate(self._work) == inspect.GEN_SUSPENDED
+
     def run(self) -> Iterator[None]:
-        """Do it; each step of the iteration is a moment at which it may be paused."""
+        """Do it; each step of the iteration is a moment at which it may be paused, and finished by somebody else."""
+        for _ in self._work:
+            yield
+
+    def _run(self) -> Generator[None, None, None]:
         yield from self._walk()
         if self._swaps or self._has_changed:
             yield from self._put_in_place()
+        else:
+            self._find_again()  # keys may have changed with another session that has them too
         for original, made, change in reversed(self._steps):
             self._convert(original, made, change)
             yield
@@ -105,7 +94,7 @@ class Conversion:
 
     def finish(self) -> Outcome:
         """Do it at once, and return what became of it."""
-        for _ in self.run():
+        for _ in self._work:
             pass
         return self.outcome
 

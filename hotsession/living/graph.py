@@ -114,8 +114,13 @@ def _refit_items(instance: Any, base: Any, swaps: Mapping[int, Any]) -> None:
         _refit_attributes(instance, base, swaps)
     else:
         for at, each in enumerate(_still(instance, base)):
-            if id(each) in swaps:
+            if id(each) in swaps and _is_at(instance, base, at, each):
                 base.__setitem__(instance, at, swaps[id(each)])
+
+
+def _is_at(instance: Any, base: Any, at: int, each: Any) -> bool:
+    """Whether it still stands there: another thread may have taken something out, or put something in."""
+    return at < base.__len__(instance) and base.__getitem__(instance, at) is each
 
 
 def _refit_attributes(instance: Any, base: Any, swaps: Mapping[int, Any]) -> None:
@@ -138,7 +143,7 @@ def _refit_dict(instance: Any, swaps: Mapping[int, Any]) -> None:
         _refill_dict(instance, [(swaps.get(id(key), key), swaps.get(id(value), value)) for key, value in items])
     else:
         for key, value in items:
-            if id(value) in swaps:
+            if id(value) in swaps and dict.get(instance, key) is value:
                 dict.__setitem__(instance, key, swaps[id(value)])
     if isinstance(instance, defaultdict) and id(instance.default_factory) in swaps:
         instance.default_factory = swaps[id(instance.default_factory)]

@@ -18,7 +18,7 @@ from hotsession.living.changes import Change
 from hotsession.living.defaults import MISSING, default_of, fill_in
 from hotsession.living.fields import Settled, settled
 from hotsession.living.mapped import follow_mapping, is_attached
-from hotsession.living.shapes import renames_of
+from hotsession.living.shapes import renames_of, said
 from hotsession.living.state import put, restore, state_of, take
 
 logger = logging.getLogger("hotsession")
@@ -112,7 +112,7 @@ def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -
         raise
     for name in made.gone:
         take(instance, name)
-    if private := getattr(cls, "__private_attributes__", None):
+    if private := said(cls, "__private_attributes__"):
         fill_in(instance, private)
 
 

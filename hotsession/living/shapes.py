@@ -41,26 +41,34 @@ def shape_of(cls: type) -> Shape:
     return Shape(fields_of(cls), version_of(cls), tuple(renames_of(cls).items()))
 
 
+def said(cls: type, name: str) -> Any:
+    """What a class, or a base of it, has by a name; None if that is nothing.
+
+    Its metaclass is not asked, whose `__getattr__` may raise anything.
+    """
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
 def fields_of(cls: Any) -> tuple[str, ...] | None:
     """The names of the fields that a class declares, in order; None if it is of no kind that declares any."""
-    if dataclasses.is_dataclass(cls):
+    if said(cls, "__dataclass_fields__") is not None:
         return tuple(field.name for field in dataclasses.fields(cls))
-    if hasattr(cls, "__attrs_attrs__"):
+    if said(cls, "__attrs_attrs__") is not None:
         return tuple(attribute.name for attribute in cls.__attrs_attrs__)
-    if hasattr(cls, "__pydantic_fields_set__") and "__pydantic_complete__" in vars(cls):
+    if said(cls, "__pydantic_fields_set__") is not None and "__pydantic_complete__" in vars(cls):
         return tuple(cls.__pydantic_fields__)
-    if issubclass(cls, tuple) and isinstance(names := getattr(cls, "_fields", None), tuple):
+    if issubclass(cls, tuple) and isinstance(names := said(cls, "_fields"), tuple):
         return names
     return None
 
 
 def version_of(cls: type) -> int:
     """The version of a class: what it says itself, or the latest step that is known; 1 if it has but the method."""
-    said = getattr(cls, VERSION, None)
+    number = said(cls, VERSION)
     versions = [version for version, _ in steps_of(cls)]
-    if isinstance(said, int):
-        versions.append(said)
-    elif hasattr(cls, METHOD):
+    if isinstance(number, int):
+        versions.append(number)
+    elif said(cls, METHOD) is not None:
         versions.append(1)
     return max(versions, default=0)
 
@@ -85,6 +93,6 @@ def steps_between(old: Shape, cls: type) -> list[Callable[[Any], object]]:
     if version == old.version:
         return []
     found = [step for to, step in steps_of(cls) if old.version < to <= version]
-    if hasattr(cls, METHOD):
+    if said(cls, METHOD) is not None:
         found.append(lambda instance: getattr(instance, METHOD)(old.version))
     return found

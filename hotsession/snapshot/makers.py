@@ -95,9 +95,9 @@ def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) ->
     asides.put(instance, asides.of(instance) | aside)
 
 
-def member_by_name(cls: Any, name: str, value: Any) -> Any:
-    """The member of an Enum that has this name now; by its value, if it has none that its class knows by name."""
-    return member_named(cls, name, value)
+def member_by_name(cls: Any, name: str, value: Any, undone: dict[str, str] | None = None) -> Any:
+    """The member of an Enum that has this name now, or the one that it had before a rename that is undone."""
+    return member_named(cls, name, value, undone)
 
 
 def fill_without(instance: object, state: tuple[Any, tuple[str, ...], Any]) -> None:

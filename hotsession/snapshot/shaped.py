@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hotsession.living.classes import living
-from hotsession.living.shapes import PLAIN, Shape, shape_of
+from hotsession.living.shapes import PLAIN, Shape, renames_of, shape_of
 from hotsession.snapshot.makers import fill_with_aside, member_by_name
 
 _GLOBAL = b"\x93"  # the opcode that every class is named with
@@ -51,7 +51,8 @@ class Recorder(pickle.Pickler):
 def special(obj: Any, cls: type, owns: Callable[[type], bool]) -> Any:
     """How to write an object that is not written as pickle would; None for most."""
     if issubclass(cls, enum.Enum) and owns(cls) and isinstance(obj.name, str):
-        return member_by_name, (cls, obj.name, obj.value)
+        undone = {now: before for before, now in renames_of(cls).items()}
+        return member_by_name, (cls, obj.name, obj.value, *([undone] if undone else []))
     aside = living().asides.of(obj)
     if not aside:
         return None
