@@ -52,9 +52,11 @@ MORE = (
         (
             "class A:\n    def __init__(self): self.x = [0]",
             "class A: pass\n@hotsession.migrate(A, version=1)\ndef one(a): a.x.append(1)",
-            "class A: pass\n@hotsession.migrate(A, version=1)\ndef one(a): a.x.append(1)\n"
-            "@hotsession.migrate(A, version=3)\ndef three(a): a.x.append(3)\n"
-            "@hotsession.migrate(A, version=2)\ndef two(a): a.x.append(2)",
+            (
+                "class A: pass\n@hotsession.migrate(A, version=1)\ndef one(a): a.x.append(1)\n"
+                "@hotsession.migrate(A, version=3)\ndef three(a): a.x.append(3)\n"
+                "@hotsession.migrate(A, version=2)\ndef two(a): a.x.append(2)"
+            ),
         ),
         "shop.A()",
         ("it.x == [0, 1]", "it.x == [0, 1, 2, 3]"),
@@ -72,8 +74,11 @@ MORE = (
     Case(
         "a cycle through lists, dicts, partials and bound methods",
         (
-            "class A:\n    def __init__(self):\n        self.all = {'me': [self, (self.f, functools.partial(A.f, self))]}\n"
-            "    def f(self): return 'old'",
+            (
+                "class A:\n    def __init__(self):\n"
+                "        self.all = {'me': [self, (self.f, functools.partial(A.f, self))]}\n"
+                "    def f(self): return 'old'"
+            ),
             "class A:\n    def f(self): return 'new'",
         ),
         "shop.A()",
@@ -83,9 +88,11 @@ MORE = (
         "a pydantic model: a new validator is asked of new values",
         (
             "class A(pydantic.BaseModel):\n    a: int",
-            "class A(pydantic.BaseModel):\n    model_config = {'validate_assignment': True}\n    a: int\n"
-            "    b: int = pydantic.Field(3, gt=2)\n"
-            "def refuses(it):\n    try: it.b = 1\n    except pydantic.ValidationError: return True",
+            (
+                "class A(pydantic.BaseModel):\n    model_config = {'validate_assignment': True}\n    a: int\n"
+                "    b: int = pydantic.Field(3, gt=2)\n"
+                "def refuses(it):\n    try: it.b = 1\n    except pydantic.ValidationError: return True"
+            ),
         ),
         "shop.A(a=1)",
         ("(it.a, it.b, shop.refuses(it), it.model_dump()) == (1, 3, True, {'a': 1, 'b': 3})",),

@@ -1,4 +1,4 @@
-"""Objects in sessions and kept values follow real edits of their classes: with and without a new process, to one end."""
+"""Objects in sessions and kept values follow real edits of their classes: with a new process or without."""
 
 from __future__ import annotations
 
@@ -115,4 +115,4 @@ def test_a_step_that_raises_is_reported_once(story: Story) -> None:
     for place in ("session ", "kept value " if story.in_place else "what is kept as "):
         assert len({line for line in told if place in line}) == len([line for line in told if place in line])
         assert len([line for line in told if place in line]) >= len(RAISING)
-    assert all('["again"][0]' in line or "at [" in line for line in told)
+    assert all('["all"]["it"] is a A' in line or "at [" in line for line in told)
