@@ -16,6 +16,7 @@ from hotsession.errors import (
     HookFailed,
     HotsessionError,
     InvalidTransition,
+    MigrationFailed,
     MissingArgument,
     ReloadError,
     ServiceConflict,
@@ -37,6 +38,7 @@ from hotsession.lifecycle.jobs import Job
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.metrics import Metrics
 from hotsession.lifecycle.session import Session
+from hotsession.living import migrate, moved, renamed
 from hotsession.services import get_service, service
 from hotsession.storages.base import Storage
 from hotsession.storages.memory import MemoryStorage
@@ -73,6 +75,7 @@ __all__ = [
     "Job",
     "MemoryStorage",
     "Metrics",
+    "MigrationFailed",
     "MissingArgument",
     "ModuleHandle",
     "ReloadError",
@@ -98,9 +101,12 @@ __all__ = [
     "flush",
     "get_service",
     "keep",
+    "migrate",
     "module",
+    "moved",
     "open_storage",
     "provide",
+    "renamed",
     "reset",
     "service",
     "session_routes",

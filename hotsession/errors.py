@@ -9,7 +9,8 @@
     │   ├── SessionConflict          two writers of one version
     │   ├── SessionMismatch          an explicit id that belongs to another key
     │   ├── InvalidTransition        a state that cannot go where it was sent
-    │   └── HookFailed               a hook of the app's that raised; the session is as it was
+    │   ├── HookFailed               a hook of the app's that raised; the session is as it was
+    │   └── MigrationFailed          an object in it that could not be brought to its class as it is now
     ├── StorageError
     │   ├── StorageUnavailable
     │   ├── DataNotStorable          names the path to a value that the codec can't write, and its type
@@ -120,6 +121,26 @@ class HookFailed(SessionError):
     def __init__(self, message: str, *, hook: str, **about: Any) -> None:
         super().__init__(message, **about)
         self.hook = hook
+
+
+class MigrationFailed(SessionError):
+    """The conversion of an object in the session raised, which is the error's cause; the object is as it was.
+
+    Args:
+        message: what happened and what to do.
+        path: where in the session it stands: ``session["cart"]``.
+        cls: the name of its class.
+        step: the function or method that raised.
+        about: as for `SessionError`.
+    """
+
+    code = "migration_failed"
+
+    def __init__(self, message: str, *, path: str, cls: str, step: str, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.path = path
+        self.cls = cls
+        self.step = step
 
 
 class StorageError(HotsessionError):

@@ -50,7 +50,10 @@ class Reloaded:
         carried: how many WebSockets and event streams move on to the new code.
         closed: how many were closed instead, because the app wants that.
         busy: what the old generation still works on, in words.
-        failures: hooks that raised.
+        failures: hooks that raised, and steps of objects in kept values.
+        converted: how many objects in kept values are of their new class now, by its name; sessions follow when they
+            are touched, or soon after.
+        left: objects in kept values that stay as they were, in words.
     """
 
     generation: int
@@ -67,6 +70,8 @@ class Reloaded:
     closed: int = 0
     busy: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    converted: dict[str, int] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,11 @@ class Registry:
                 transaction.data[name] = (dict(committed), committed, dict(committed))
             return transaction.data[name][2]
 
+    def all_module_data(self) -> dict[str, dict[str, Any]]:
+        """The dicts that modules hand from generation to generation, by the names of the modules."""
+        with self._state["lock"]:
+            return dict(self._state["data"])
+
     def merge_data(self, transaction: Transaction) -> None:
         """Give the new generation what the old one wrote to its module data after the load had begun."""
         with self._state["lock"]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "hotsession"
 
 LAYERS = [
     # what knows nothing of ours, or errors and events alone
-    "errors events registry hooks loops logs fingerprint injection ownership private_dir surroundings",
+    "errors events registry hooks loops logs fingerprint injection ownership private_dir surroundings living",
     # the rules of a session's life, the contract of storages, the storages
     "lifecycle storages",
     # what a process restart carries over

@@ -110,6 +110,7 @@ class Changing:
                 if not record.is_live:
                     alternatives = await self.ledger.live_ids(record.key)
                     raise refusing(wording.forbidden(record, "updated", self.ledger.clock(), alternatives))
+                self.ledger.following.touch(record)
                 written = await self._changed(record, change)
                 if written is not None:
                     return self._up_to_date(session, written)
@@ -196,10 +197,12 @@ class Changing:
 
         Raises:
             InvalidTransition: it is over, or somebody works on it.
+            MigrationFailed: an object in it could not be brought to its class as it is now.
         """
         view = await self._view(session)
         if not view.version:
             await self.save(view)
+        self.ledger.following.touch(view.record)
         job = await self._jobs.begin(view, work)
         self._tell_copy(view)
         return job
@@ -221,7 +224,9 @@ class Changing:
     async def _view(self, session: Session | str) -> Session:
         if isinstance(session, Session):
             return session
-        return self._in_hand(Session(await self.ledger.unexpired(session), reused=True))
+        record = await self.ledger.unexpired(session)
+        self.ledger.following.touch_anyway(record)
+        return self._in_hand(Session(record, reused=True))
 
     def _in_hand(self, session: Session) -> Session:
         """Have what is changed in a session saved in the end, if it is a copy."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hotsession.errors import HookFailed, SessionError
 from hotsession.lifecycle import wording
+from hotsession.lifecycle.following import Following
 from hotsession.lifecycle.limits import Limits, expiry
 from hotsession.lifecycle.merging import merged
 from hotsession.lifecycle.metrics import Figures
@@ -34,6 +35,7 @@ class Ledger:
         before_expiry: is awaited with a record whose time is over before that is noted; what it raises leaves the
             record as it is.
         packing: the storage, if it packs.
+        following: what brings the objects of a session to their classes as they are now.
     """
 
     def __init__(self, name: str, storage: Storage | PackingStorage, clock: Callable[[], float] = time.time) -> None:
@@ -44,6 +46,7 @@ class Ledger:
         self.figures = Figures(clock())
         self.before_expiry: Callable[[Record], Awaitable[None]] | None = None
         self.packing = storage if isinstance(storage, PackingStorage) else None
+        self.following = Following(name, storage)
 
     def __repr__(self) -> str:
         return f"<Ledger {self.name!r} {self.limits} {self.storage!r}>"

@@ -123,6 +123,7 @@ class Maker:
             async with self._moves.turn(holder.id):
                 stored = await self._ledger.storage.get(holder.id)
                 if stored is not None and stored.is_live:
+                    self._ledger.following.touch_anyway(stored)
                     old = Session(stored, reused=True)
                     await on_end.call(old)
                     await keep_changes(self._ledger, old)

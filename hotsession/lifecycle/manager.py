@@ -166,6 +166,7 @@ class SessionManager(Changing, Telling):
             SessionMismatch: it belongs to another key.
             SessionError: key is None, and the request has several sessions of this manager.
             InvalidTransition: it is ended.
+            MigrationFailed: an object in it could not be brought to its class as it is now; it is as it was.
             HookFailed: an `on_create` or `on_resume` hook failed, or an `on_end` hook of the one to be replaced.
             TypeError: the key or the data is of a wrong type.
         """
@@ -198,10 +199,12 @@ class SessionManager(Changing, Telling):
         Raises:
             SessionNotFound: there is none.
             SessionExpired: its time is over.
+            MigrationFailed: an object in it could not be brought to its class as it is now.
         """
         self._upkeep.begin()
-        session = Session(await self.ledger.unexpired(id), reused=True)
-        return self._in_hand(session)
+        record = await self.ledger.unexpired(id)
+        self.ledger.following.touch(record)
+        return self._in_hand(Session(record, reused=True))
 
     # what the middleware asks for
 
@@ -214,6 +217,8 @@ class SessionManager(Changing, Telling):
         if self._upkeep.begun is None:
             self._upkeep.begin()
         record = await self.ledger.storage.find_token(self.name, token_hash)
+        if record is not None:
+            self.ledger.following.touch(record)
         if record is None or record.is_settled(self.clock(), self.ledger.limits):
             return record
         try:
@@ -266,6 +271,7 @@ class SessionManager(Changing, Telling):
         return session if session is own else self._held(session)
 
     def _given(self, record: Record, *, reused: bool) -> Session:
+        self.ledger.following.touch(record)
         if reused:
             self.ledger.figures.reused += 1
             if logger.isEnabledFor(logging.INFO):

@@ -85,6 +85,7 @@ class Moves:
             if status == record.status == "active":  # another process has just resumed it
                 return record
             await self._check(record, status)
+            self.ledger.following.touch_anyway(record)
             session = Session(record, reused=True)
             try:
                 await self.hooks[MOMENTS[status]].call(session)
@@ -141,6 +142,7 @@ class Moves:
         async with self.turn(record.id):
             stored = await self.ledger.storage.get(record.id)
             if stored is not None and stored.version == record.version and stored.is_live:
+                self.ledger.following.touch_anyway(stored)
                 await self.hooks["on_expire"].call(Session(stored, reused=True))
             return record
 

@@ -65,7 +65,7 @@ class Telling:
         records = await self.ledger.storage.list(
             self.ledger.name, self.ledger.clock(), status=status, key=key, limit=limit
         )
-        return [Session(record, reused=True) for record in records]
+        return [Session(self.ledger.following.lazily(record), reused=True) for record in records]
 
     async def count(self, status: str | None = None) -> int:
         """How many sessions are in a state, or live if none is said, those included whose end nobody has noticed."""
@@ -81,7 +81,8 @@ class Telling:
         """
         self._upkeep.begin()
         found = await self.ledger.storage.changes(self.ledger.name, after, limit)
-        sessions = [(number, Session(record, reused=True)) for number, record in found.records]
+        follow = self.ledger.following.lazily
+        sessions = [(number, Session(follow(record), reused=True)) for number, record in found.records]
         return SessionChanges(sessions, found.position, found.complete)
 
     async def changed(self, after: int, seconds: float) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hotsession.errors import (
     InvalidTransition,
+    MigrationFailed,
     SessionConflict,
     SessionError,
     SessionExpired,
@@ -11,6 +14,8 @@ from hotsession.errors import (
     SessionNotFound,
 )
 from hotsession.lifecycle.record import NEXT, Key, Record
+from hotsession.living.notices import failed_words
+from hotsession.living.outcome import Failed
 
 
 def short(id: str) -> str:
@@ -48,6 +53,29 @@ def _live_ones(alternatives: tuple[str, ...], key: Key | None) -> str:
     if not alternatives:
         return f"; {key!r} has no live session: get_or_create({key!r}) makes one"
     return f"; the live session of {key!r} is {', '.join(map(short, alternatives))}"
+
+
+def named(record: Record) -> str:
+    """A session, as one says it."""
+    return f"session {short(record.id)} of {record.manager!r}, of {owner(record.key)}"
+
+
+def not_migrated(record: Record, failed: Sequence[Failed]) -> MigrationFailed:
+    """Objects in it could not be brought to their classes as they are now."""
+    first = failed[0]
+    others = f" And so are {len(failed) - 1} others in it." if len(failed) > 1 else ""
+    error = MigrationFailed(
+        f"{named(record)}: {failed_words('session', first)}. Mend it and save, or undo the change of the class."
+        f"{others}",
+        path=f"session{first.path}",
+        cls=first.cls,
+        step=first.step,
+        id=record.id,
+        key=record.key,
+        status=record.status,
+    )
+    error.__cause__ = first.error
+    return error
 
 
 def not_found(id: str, manager: str, key: Key | None = None, alternatives: tuple[str, ...] = ()) -> SessionNotFound:

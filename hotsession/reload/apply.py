@@ -25,6 +25,7 @@ from hotsession.reload.follow import Follower, Outcome, Overtaken
 from hotsession.reload.generation import Generation, Leaving
 from hotsession.reload.handover import Handover, dispose_modules, in_time
 from hotsession.reload.imports import Importer
+from hotsession.reload.living_objects import LivingObjects
 from hotsession.reload.load import NO_RESET, Load, Reset, wants_main_thread
 from hotsession.reload.patience import Patience
 from hotsession.reload.plan import Plan, Scope
@@ -74,6 +75,7 @@ class Reloader:
         self._stage = stage
         self._views = Views()
         self._sweeper = Sweeper(self._activity)
+        self._objects = LivingObjects(self._sweeper.soon)
         self.retirement = Retirement(drain_timeout, self._when_old_ones_are_gone)
         self._patience = Patience(self.feed.wait)
         self._handover = Handover(stage.hold, self.retirement, self._patience, stop_first=stop_first)
@@ -136,6 +138,7 @@ class Reloader:
         self._stopped = True  # a reset that waits for its turn must start nothing any more
         generation, self.current = self.current, None
         self._sweeper.stop()
+        self._objects.stop()
         if generation is not None:
             await in_time("the on_dispose hooks", dispose_modules(generation))
             await self.retirement.end(generation, 0.0)
@@ -153,7 +156,8 @@ class Reloader:
         """
         async with self._one_at_a_time:
             self._insists = insist
-            return await self._replace(self._plan(changes), seen_at)
+            with self._objects.paused():
+                return await self._replace(self._plan(changes), seen_at)
 
     def may_be_half_written(self, change: Change) -> bool:
         """Whether a file that had content is empty now: some editors truncate before they write."""
@@ -164,7 +168,8 @@ class Reloader:
         async with self._one_at_a_time:
             graph = self.current.codebase.graph if self.current else None
             plan = Plan((), frozenset({self.target, *(graph.files if graph else ())}))
-            attempt = await self._replace(plan, time.perf_counter(), reset)
+            with self._objects.paused():
+                attempt = await self._replace(plan, time.perf_counter(), reset)
             if not isinstance(attempt, Reloaded) and graph is not None:
                 # What was saved meanwhile has been read by an attempt that came to nothing: it is still to be done.
                 self.follower.pending |= frozenset(Change(path) for path in graph.files.values() if path)
@@ -207,6 +212,7 @@ class Reloader:
                     raise Overtaken
                 committed, gone = load.commit()
                 self.current, self.failure = load.generation, None
+                followed = self._objects.follow(old)
         except (Overtaken, NameTaken, Abandoned):
             self._roll_back(load)
             return Overtaken()
@@ -237,7 +243,9 @@ class Reloader:
             seconds=seconds,
             carried=leaving["moves"],
             closed=leaving["ends"],
-            failures=failures,
+            failures=(*failures, *followed.failures),
+            converted=followed.converted,
+            left=followed.left,
         )
 
     async def _import(self, load: Load, plan: Plan, reset: Reset) -> Load:
@@ -306,6 +314,7 @@ class Reloader:
     def _when_old_ones_are_gone(self) -> None:
         self._uncover()
         if self.current is not None:
+            self._objects.old_code_is_gone()
             self._sweeper.soon()
 
     def _activity(self) -> int:

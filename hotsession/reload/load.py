@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from hotsession.background.board import board
+from hotsession.living.classes import living
 from hotsession.registry import Committed, Transaction, registry
 from hotsession.reload.adapters import begin_all
 from hotsession.reload.codebase import Abandoned, Codebase
@@ -189,7 +190,12 @@ class Load:
         """
         committed = registry.commit(self._transaction)
         self._views.close()
-        gone = self.generation.codebase.commit()
+        codebase, replaced = self.generation.codebase, dict(self.generation.codebase.replaced)
+        gone = codebase.commit()
+        try:
+            living().note(replaced, codebase.modules.__contains__)
+        except Exception:  # users' metaclasses may raise anything; the new modules are in place, and serve
+            logger.exception("Objects of the classes that were replaced stay as they are")
         self._importer.current = self.generation.codebase
         self._transaction.codebase = None
         registry.serve_scope(self.generation.number)

@@ -29,6 +29,7 @@ def reloaded_line(event: Reloaded) -> str:
             f"{_names(event.stale)} kept although the code that builds it changed: "
             f"`hotsession reset {cure}` or r + Enter builds it anew"
         )
+    parts += _objects(event)
     if event.tasks:
         parts.append(f"tasks: {_names(event.tasks)}")
     if event.carried:
@@ -40,6 +41,13 @@ def reloaded_line(event: Reloaded) -> str:
     if event.failures:
         parts.append(f"failed on the way: {_names([failure.what for failure in event.failures])}")
     return "; ".join(parts) + "."
+
+
+def _objects(event: Reloaded) -> list[str]:
+    """What became of objects in kept values."""
+    converted = [f"{count} {name}" for name, count in event.converted.items()]
+    parts = [f"converted in kept values: {_names(converted)}"] if converted else []
+    return parts + ([f"left as they were: {_names(event.left)}"] if event.left else [])
 
 
 def _services(services: Mapping[str, int]) -> str:
@@ -150,5 +158,10 @@ def merged(first: Reloaded, then: Reloaded) -> Reloaded:
         carried=max(first.carried, then.carried),
         closed=first.closed + then.closed,
         failures=(*first.failures, *then.failures),
+        converted={
+            name: first.converted.get(name, 0) + then.converted.get(name, 0)
+            for name in (*first.converted, *then.converted)
+        },
+        left=tuple(dict.fromkeys((*first.left, *then.left))),
         seconds=first.seconds + then.seconds,
     )

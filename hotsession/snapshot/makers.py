@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import sys
 import types
 from typing import Any
 
-from hotsession.snapshot.defaults import fill_in
+from hotsession.living.classes import living
+from hotsession.living.defaults import fill_in
+from hotsession.living.layouts import member_named
+from hotsession.living.lookup import MISSING, by_dotted_name, moved_name
+from hotsession.living.state import put
 
 _MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 
 
 def by_name(module: str, name: str) -> Any:
     """The class or function that a module now has under a dotted name."""
-    found: Any = _main(name) if module in _MAIN else importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    try:
+        found: Any = _main(name) if module in _MAIN else importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        found = _moved(f"{module}.{name}")
+        if found is MISSING:
+            raise
     return found
+
+
+def _moved(name: str) -> Any:
+    """What users told that a name is now, if they did."""
+    now = moved_name(name, living().moves)
+    if now == name:
+        return MISSING
+    module = now.rpartition(".")[0]
+    while module and module not in sys.modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+        module = module.rpartition(".")[0]
+    return by_dotted_name(now)
 
 
 def _main(name: str) -> types.ModuleType:
@@ -56,9 +79,25 @@ def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
 
 
 def fill_slots(instance: object, state: dict[str, Any]) -> None:
-    """Set attributes past a `__setattr__` or `__setstate__` of the class."""
-    for name, value in state.items():
-        object.__setattr__(instance, name, value)
+    """Set attributes past a `__setattr__` or `__setstate__` of the class; what has no room now is kept aside."""
+    no_room = {name: value for name, value in state.items() if not put(instance, name, value)}
+    if no_room:
+        asides = living().asides
+        asides.put(instance, asides.of(instance) | no_room)
+
+
+def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) -> None:
+    """Give an object its state, and have kept aside what was kept aside of it."""
+    given, aside, setter = state
+    if given is not None:
+        fill_without(instance, (given, (), setter))
+    asides = living().asides
+    asides.put(instance, asides.of(instance) | aside)
+
+
+def member_by_name(cls: Any, name: str, value: Any, undone: dict[str, str] | None = None) -> Any:
+    """The member of an Enum that has this name now, or the one that it had before a rename that is undone."""
+    return member_named(cls, name, value, undone)
 
 
 def fill_without(instance: object, state: tuple[Any, tuple[str, ...], Any]) -> None:

@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from hotsession.living.classes import living
 from hotsession.snapshot.places import LeftOut
 from hotsession.snapshot.references import IsOwn, Reducer, Reduction, default_is_own, for_pickle, is_race
+from hotsession.snapshot.shaped import Recorder, may_hold_objects, written_shapes
 from hotsession.snapshot.survey import Survey, TooSlow, type_name
 
 __all__ = ["Heading", "LeftOut", "Pickled", "TooSlow", "pickled"]
@@ -53,21 +55,30 @@ class Heading(NamedTuple):
         code: the pickle holds compiled code, of `python`.
         stand_ins: it marks containers that stand in for others as persistent.
         python: the minor version of Python that wrote it.
+        shapes: those of the app's classes whose objects are in there, as `shaped` writes them.
     """
 
     code: bool
     stand_ins: bool
     python: int = sys.version_info.minor
+    shapes: bytes = b""
 
     def __bytes__(self) -> bytes:
-        return bytes((_MARK, self.code | self.stand_ins << 1, self.python))
+        flags = self.code | self.stand_ins << 1 | bool(self.shapes) << 2
+        shapes = len(self.shapes).to_bytes(4) + self.shapes if self.shapes else b""
+        return bytes((_MARK, flags, self.python)) + shapes
 
     @classmethod
     def split(cls, data: bytes) -> tuple[Heading, bytes]:
         """The heading of `data` and the pickle below it."""
         if len(data) < 3 or data[0] != _MARK:
             return _NO_HEADING, data
-        return cls(bool(data[1] & 1), bool(data[1] & 2), data[2]), data[3:]
+        begin = 3
+        shapes = b""
+        if data[1] & 4:
+            begin = 7 + int.from_bytes(data[3:7])
+            shapes = data[7:begin]
+        return cls(bool(data[1] & 1), bool(data[1] & 2), data[2], shapes), data[begin:]
 
 
 _MARK = 0x01  # no pickle begins with it
@@ -92,7 +103,9 @@ def pickled(
     """
     if not careful and time_limit is None:
         try:
-            return _new(Pickled, (_dumps(value, 5), (), False))
+            data = _dumps(value, 5)
+            if not may_hold_objects(data):
+                return _new(Pickled, (data, (), False))
         except Exception:  # noqa: BLE001, S110 - the object may raise anything; the patient way finds out
             pass
     deadline = None if time_limit is None else time.perf_counter() + time_limit
@@ -117,8 +130,12 @@ def _patiently(value: Any, careful: bool, deadline: float | None, is_own: IsOwn)
 
 def _plainly(value: Any, deadline: float | None) -> bytes:
     file = _File(deadline)
-    pickle.Pickler(file, 5).dump(value)
-    return file.content()
+    recorder = Recorder(file, living().owns)
+    recorder.dump(value)
+    shapes = written_shapes(recorder.classes, living().owns)
+    if not shapes:
+        return file.content()
+    return bytes(Heading(code=False, stand_ins=False, shapes=shapes)) + file.content()
 
 
 def _carefully(value: Any, deadline: float | None, is_own: IsOwn, last: bool) -> Pickled:
@@ -131,7 +148,9 @@ def _carefully(value: Any, deadline: float | None, is_own: IsOwn, last: bool) ->
     except Exception as error:  # noqa: BLE001 - objects may raise anything; the survey finds out who, and reports it
         depths = iter(_DEPTHS[isinstance(error, RecursionError) :])
         return _without_what_cannot_go(value, deadline, is_own, depths, last)
-    return Pickled(bytes(Heading(reducer.holds_code, stand_ins=False)) + file.content(), (), True)
+    shapes = written_shapes(reducer.classes, reducer.has_shape)
+    heading = Heading(reducer.holds_code, stand_ins=False, shapes=shapes)
+    return Pickled(bytes(heading) + file.content(), (), True)
 
 
 def _without_what_cannot_go(
@@ -159,7 +178,8 @@ def _without_what_cannot_go(
                 raise
             condemned[id(dump.last)] = str(error)
         else:
-            heading = Heading(dump.holds_code or reducer.holds_code, bool(dump.stand_ins))
+            shapes = written_shapes(dump.classes | reducer.classes, reducer.has_shape)
+            heading = Heading(dump.holds_code or reducer.holds_code, bool(dump.stand_ins), shapes=shapes)
             return Pickled(bytes(heading) + file.content(), survey.left_out(), True)
     return _nothing(value, "no part of it could be pickled")
 

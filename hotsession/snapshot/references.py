@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import copyreg
-import functools
 import importlib
 import io
 import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from hotsession.ownership import Ownership
+from hotsession.living.classes import living
+from hotsession.living.defaults import slots_of
+from hotsession.living.owning import default_is_own
 from hotsession.registry import registry
-from hotsession.snapshot.defaults import slots_of
 from hotsession.snapshot.makers import (
     by_name,
     fill_cell,
@@ -31,6 +30,9 @@ from hotsession.snapshot.makers import (
     make_function,
     make_lock,
 )
+from hotsession.snapshot.shaped import special
+
+__all__ = ["CannotGo", "IsOwn", "Reducer", "Reduction", "default_is_own", "for_pickle", "is_race"]
 
 Reduction = tuple[Any, ...]
 IsOwn = Callable[[str], bool]
@@ -63,19 +65,6 @@ def is_race(error: Exception) -> bool:
     return type(error) is RuntimeError and any(race in str(error) for race in _RACES)
 
 
-def default_is_own(path: str) -> bool:
-    """Whether a file is below the working directory, and nobody installed it there."""
-    try:
-        return _ownership(str(Path.cwd())).owns(path)
-    except FileNotFoundError:  # the working directory is gone
-        return False
-
-
-@functools.lru_cache(maxsize=1)
-def _ownership(directory: str) -> Ownership:
-    return Ownership([directory])
-
-
 class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
     """A pickler whose `reduce` says what any object but the plain built-in ones is pickled as.
 
@@ -86,6 +75,7 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
 
     Attributes:
         holds_code: whether compiled code was met, which only the same Python version can read.
+        classes: those of the objects that were met.
     """
 
     def __init__(self, file: Any, is_own: IsOwn, *, blame_races: bool = False) -> None:
@@ -94,6 +84,7 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         self.is_own = is_own
         self.anew = registry.loading_variable.get() is not None  # pickle itself looks past a load that is under way
         self.holds_code = False
+        self.classes: set[type] = set()
 
     def dump(self, obj: Any) -> None:
         """Pickle it; too deep a recursion stays a RecursionError."""
@@ -136,7 +127,15 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         path = _source_of(cls)
         return path is not None and self.is_own(path)
 
+    def has_shape(self, cls: type) -> bool:
+        """Whether the shape of a class is written down with its objects: it is the user's own."""
+        return living().owns(cls) or self.owns(cls)
+
     def _instance(self, obj: Any, cls: type) -> Any:
+        self.classes.add(cls)
+        found = special(obj, cls, self.has_shape)
+        if found is not None:
+            return found
         if cls is types.ModuleType:
             return _module(obj)
         if cls is types.CellType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from hotsession.snapshot.defaults import slots_of
+from hotsession.living.defaults import slots_of
 
 _CONTAINERS = (dict, list, set, deque, bytearray)
 

@@ -7,14 +7,20 @@ bytes that are read when the code allows it. Of a dict only the items are parked
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import pickle
 import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from hotsession.living.classes import living
+from hotsession.living.restored import Restored
 from hotsession.snapshot import inert
+from hotsession.snapshot.changed import ChangedReader
 from hotsession.snapshot.makers import by_name
 from hotsession.snapshot.pickling import Heading
+from hotsession.snapshot.shaped import read_shapes
 
 
 class Parked(NamedTuple):
@@ -89,11 +95,34 @@ class _OtherPython(Exception):
     """Compiled code is read by the Python version that wrote it alone."""
 
 
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """Look where Python code looks: C code does not see the modules of a load that is under way."""
+class _Finder:
+    """Finds classes and functions where Python code does: C code does not see the modules of a load under way."""
+
+    def __init__(self) -> None:
+        self.classes: dict[tuple[str, str], type] = {}
+
+    def find(self, module: str, name: str) -> Any:
+        """What goes by this name now."""
         found = by_name(module, name)
+        if isinstance(found, type):
+            self.classes[module, name] = found
         return _Unheld if found is asyncio.Lock else found
+
+    def look_for(self, names: Iterable[tuple[str, str]]) -> None:
+        """Find classes beforehand, where they go by these names."""
+        for name in names:
+            with contextlib.suppress(ImportError, AttributeError):  # it may be needed by another name, or by none
+                self.find(*name)
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, file: Any, finder: _Finder) -> None:
+        super().__init__(file)
+        self._finder = finder
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look where Python code looks."""
+        return self._finder.find(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         """What stands in for a container was pickled as a persistent id, and is the container now."""
@@ -114,7 +143,21 @@ def _load(data: bytes) -> Any:
         raise _OtherPython(
             f"it holds code compiled by Python 3.{heading.python}, and this is 3.{sys.version_info.minor}"
         )
-    return _Reader(io.BytesIO(body)).load()
+    finder, shapes = _Finder(), read_shapes(heading.shapes)
+    finder.look_for(shapes)
+    if not Restored(shapes, finder.classes).changed:
+        try:
+            value = _Reader(io.BytesIO(body), finder).load()
+        except (AttributeError, TypeError):
+            if not any(map(living().owns, finder.classes.values())):
+                raise  # else a class may have other slots now, which pickle can't fill
+        else:
+            if not Restored(shapes, finder.classes).changed:
+                return value
+    restored = Restored(shapes, finder.classes)
+    value = ChangedReader(io.BytesIO(body), finder.find, restored).load()
+    restored.learn(shapes, finder.classes)
+    return restored.convert(value)
 
 
 def _why(error: BaseException) -> str:
@@ -178,8 +221,9 @@ def _together(heading: Heading, items: list[tuple[Any, Any]]) -> list[tuple[Any,
 def _with_heading(heading: Heading, tree: Any) -> bytes:
     """A part of the tree as bytes of its own, marked as code only if it holds some itself."""
     body = inert.written(tree)
-    if heading.code and b"CodeType" in body:  # as which cloudpickle names the class of compiled code
-        return bytes(Heading(code=True, stand_ins=False, python=heading.python)) + body
+    has_code = heading.code and b"CodeType" in body  # as which cloudpickle names the class of compiled code
+    if has_code or heading.shapes:
+        return bytes(heading._replace(code=has_code, stand_ins=False)) + body
     return body
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -284,6 +284,10 @@ class MemoryStorage:
     def holds(self, id: str) -> Record | None:
         """The record with this id if it is in memory."""
         return self._records.get(id)
+
+    def ids(self) -> Collection[str]:
+        """The ids of all records in memory, which raises RuntimeError if some come or go meanwhile."""
+        return self._records.keys()
 
     def _given(self, record: Record | None, id: str | None) -> Record | None:
         """Have a record in memory and note its use; the one with `id` is read in when `record` is not there."""

@@ -13,6 +13,9 @@ from typing import Any
 
 logger = logging.getLogger("hotsession")
 
+MISSING = object()
+"""What `default_of` returns where there is no default."""
+
 
 def fill_in(instance: object, names: Iterable[str]) -> None:
     """Give an object the attributes among `names` that it does not have, and whose default its class knows."""
@@ -26,6 +29,32 @@ def fill_in(instance: object, names: Iterable[str]) -> None:
             logger.exception(
                 "The default of %s.%s, which no restart can carry over, could not be made", cls.__qualname__, name
             )
+
+
+def default_of(cls: Any, name: str, instance: object) -> Any:
+    """What a field of a class is at first; `MISSING` if nobody says it.
+
+    Args:
+        cls: the class.
+        name: the field.
+        instance: the object that is to get it, for factories that ask for it. It may still be of an older class.
+
+    Raises:
+        Exception: whatever a factory raises.
+    """
+    if dataclasses.is_dataclass(cls):
+        return _default_of_dataclass(cls.__dataclass_fields__.get(name))
+    if hasattr(cls, "__attrs_attrs__"):
+        attribute = next((each for each in cls.__attrs_attrs__ if each.name == name), None)
+        return MISSING if attribute is None else _default_of_attrs(attribute, instance)
+    if name in getattr(cls, "__private_attributes__", ()):
+        default = _made(cls.__private_attributes__[name], instance)
+        return MISSING if type(default).__name__ == "PydanticUndefinedType" else default
+    models: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    if name in models:
+        return MISSING if models[name].is_required() else _made(models[name], instance)
+    defaults: dict[str, Any] = getattr(cls, "_field_defaults", {})
+    return defaults.get(name, MISSING)
 
 
 def slots_of(instance: object) -> dict[str, Any]:
@@ -43,43 +72,34 @@ def _has(instance: object, name: str) -> bool:
     return True
 
 
-def _fill(instance: object, cls: Any, name: str) -> None:
+def _fill(instance: Any, cls: Any, name: str) -> None:
     """Set one attribute past a `__setattr__` of the class, if there is a default."""
-    if dataclasses.is_dataclass(cls):
-        field = cls.__dataclass_fields__.get(name)
-        if field is not None and field.default_factory is not dataclasses.MISSING:
-            object.__setattr__(instance, name, field.default_factory())
-        elif field is not None and field.default is not dataclasses.MISSING:
-            object.__setattr__(instance, name, field.default)
-    elif hasattr(cls, "__attrs_attrs__"):
-        for attribute in cls.__attrs_attrs__:
-            if attribute.name == name and type(attribute.default).__name__ != "_Nothing":
-                _fill_attrs(instance, attribute)
-    elif name in getattr(cls, "__private_attributes__", ()):
-        _fill_private(instance, cls.__private_attributes__[name], name)
-    elif name in getattr(cls, "model_fields", ()):
-        _fill_model(instance, cls.model_fields[name], name)
-
-
-def _fill_attrs(instance: object, attribute: Any) -> None:
-    default = attribute.default
-    if hasattr(default, "takes_self"):  # attrs.Factory
-        default = default.factory(instance) if default.takes_self else default.factory()
-    object.__setattr__(instance, attribute.name, default)
-
-
-def _fill_private(instance: Any, attribute: Any, name: str) -> None:
-    default = _made(attribute, instance)
-    if type(default).__name__ == "PydanticUndefinedType":
+    default = default_of(cls, name, instance)
+    if default is MISSING:
+        return
+    if name not in getattr(cls, "__private_attributes__", ()):
+        object.__setattr__(instance, name, default)
         return
     if getattr(instance, "__pydantic_private__", None) is None:
         object.__setattr__(instance, "__pydantic_private__", {})
     instance.__pydantic_private__[name] = default
 
 
-def _fill_model(instance: object, field: Any, name: str) -> None:
-    if not field.is_required():
-        object.__setattr__(instance, name, _made(field, instance))
+def _default_of_dataclass(field: Any) -> Any:
+    if field is None:
+        return MISSING
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return MISSING if field.default is dataclasses.MISSING else field.default
+
+
+def _default_of_attrs(attribute: Any, instance: object) -> Any:
+    default = attribute.default
+    if type(default).__name__ == "_Nothing":
+        return MISSING
+    if not hasattr(default, "takes_self"):
+        return default
+    return default.factory(instance) if default.takes_self else default.factory()  # attrs.Factory
 
 
 def _made(described: Any, instance: object) -> Any:

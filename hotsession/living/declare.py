@@ -1,0 +1,101 @@
+"""What users say of their changed classes: how objects are converted, how fields were called, where classes went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hotsession.errors import ConfigurationError
+from hotsession.living.classes import living
+from hotsession.living.shapes import RENAMED, STEPS
+from hotsession.registry import registry
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[[Any], object])
+
+
+def migrate(cls: type, *, version: int) -> Callable[[F], F]:
+    """Decorator of a function that brings an object of an older version of a class to `version`.
+
+    After a save it is called once with each object that is of an older version, when its session is touched or soon
+    after, and with those that a restart brings back. At that time the object is of the new class, new fields have
+    their defaults, and all that it holds has been converted. Steps run in the order of their versions. If one raises,
+    the object stays as it was before, and it is tried again after the next save.
+
+    Say it in the module of the class. A class whose objects convert themselves has a method
+    ``__hot_migrate__(self, old_version)`` instead, and says its version in ``__hot_version__``.
+
+    Args:
+        cls: the class as it is now.
+        version: which it brings objects to; those that nobody gave one are of version 0.
+
+    Raises:
+        ConfigurationError: the version is no positive number, or another function brings objects to it.
+
+    Example:
+        >>> @hotsession.migrate(User, version=2)
+        ... def split_name(user):
+        ...     user.first, user.last = user.name.split(" ", 1)
+    """
+    if not isinstance(version, int) or version < 1:
+        raise ConfigurationError(f"migrate(version={version!r}): it is a number from 1 on")
+
+    def declare(step: F) -> F:
+        steps = dict(vars(cls).get(STEPS, {}))
+        known = steps.get(version)
+        if known is not None and known.__qualname__ != step.__qualname__:
+            raise ConfigurationError(
+                f"{known.__qualname__} and {step.__qualname__} both bring {cls.__qualname__} to version {version}: "
+                "give the later one the next number"
+            )
+        steps[version] = step
+        type.__setattr__(cls, STEPS, steps)
+        return step
+
+    return declare
+
+
+def renamed(**names: str) -> Callable[[C], C]:
+    """Class decorator that tells of fields, or members of an Enum, that are called otherwise now.
+
+    Args:
+        names: the old name, and what it is now.
+
+    Example:
+        >>> @hotsession.renamed(surname="last_name")
+        ... @dataclass
+        ... class User:
+        ...     last_name: str
+    """
+
+    def declare(cls: C) -> C:
+        type.__setattr__(cls, RENAMED, {**vars(cls).get(RENAMED, {}), **names})
+        return cls
+
+    return declare
+
+
+def moved(old: str, new: str) -> None:
+    """Tell that a class has another module or name now, so that its objects follow it.
+
+    What is no longer found by its old name is looked for by the new one, in place and after a restart. Also a whole
+    module may be told of: ``moved("app.models", "app.domain")``.
+
+    Args:
+        old: its module and name, as in ``"app.models.User"``.
+        new: where it is now.
+
+    Raises:
+        ConfigurationError: one of them is no dotted name, or both are the same.
+    """
+    for name in (old, new):
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigurationError(f"moved({old!r}, {new!r}): {name!r} is not the dotted name of a class")
+    if old == new:
+        raise ConfigurationError(f"moved({old!r}, {new!r}): that is the same name twice")
+    follow = living().moves
+    transaction = registry.transaction
+    if transaction is None:
+        follow[old] = new
+    else:
+        transaction.on_commit.append(lambda: follow.__setitem__(old, new))
