@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -51,6 +51,8 @@ class CarriedSocket:
         gone: whether a handler has seen the client leave.
         state: of the app's own.
     """
+
+    endless: ClassVar[bool] = True
 
     __slots__ = (
         "_done",

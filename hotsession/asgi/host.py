@@ -305,7 +305,8 @@ class Host:
         end_endless()
         for work in tuple(self._open):
             work.close = True
-            work.finish()
+            if work.endless:
+                work.finish()
 
     async def drained(self, seconds: float | None) -> bool:
         """Wait at most so many seconds (None: for ever) until no request runs; whether that is so."""

@@ -310,6 +310,7 @@ async def test_an_answer_to_a_post_is_never_cut(project: Project) -> None:
     stream = await opened(project, "/answer", method="POST")
     await barrier.reached()
     await project.reload(version(2))
+    project.host.begin_drain()
     barrier.open()
     await stream.end()
     assert stream.text.endswith("id: 2\ndata: 1\n\n")
