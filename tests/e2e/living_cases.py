@@ -62,6 +62,16 @@ MORE = (
         ("it.x == [0, 1]", "it.x == [0, 1, 2, 3]"),
     ),
     Case(
+        "slots that have no room for an attribute, taken away again",
+        (
+            "class A:\n    def __init__(self): self.x, self.y = 1, 2",
+            "class A:\n    __slots__ = ('x',)",
+            "class A:\n    def f(self): pass",
+        ),
+        "shop.A()",
+        ("it.x == 1 and not hasattr(it, 'y')", "vars(it) == {'x': 1, 'y': 2}"),
+    ),
+    Case(
         "a class moved to another module",
         (
             "@dataclass\nclass A:\n    a: int",
