@@ -121,6 +121,8 @@ def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -
         raise
     for name in made.gone:
         take(instance, name)
+    for name in made.put.keys() & before.keys():
+        put(instance, name, made.put[name])
     if private := said(cls, "__private_attributes__"):
         fill_in(instance, private)
 
