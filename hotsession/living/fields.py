@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from hotsession.living.defaults import MISSING
 from hotsession.living.shapes import Shape
 
+_GIVEN = "__pydantic_fields_set__"  # where a pydantic model notes which of its fields somebody gave a value
+
 
 class Settled(NamedTuple):
     """What is to be done with the attributes of an object.
@@ -48,6 +50,7 @@ def settled(
     fields = new.fields or ()
     put: dict[str, Any] = {}
     gone: dict[str, None] = {}
+    moved: dict[str, str] = {}
     kept = dict(aside)
     for before, now in _renames(old, new):
         if now in state or now in put:
@@ -55,9 +58,11 @@ def settled(
         for place in (state, kept):
             if before in place:
                 put[now] = place[before]
+                moved[before] = now
                 kept.pop(before, None)
                 gone.update({before: None} if place is state else {})
                 break
+    put |= _given(state, moved)
     for name in _not_in(fields, state, put):
         value = kept.pop(name) if name in kept else default(name)
         if value is not MISSING:
@@ -69,6 +74,13 @@ def settled(
                 gone[name] = None
     missing = tuple(_not_in(fields, state, put))
     return Settled(put, tuple(gone), kept, missing)
+
+
+def _given(state: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+    given = state.get(_GIVEN)
+    if not moved or not isinstance(given, set):
+        return {}
+    return {_GIVEN: given | {now for before, now in moved.items() if before in given}}
 
 
 def _renames(old: Shape, new: Shape) -> Iterable[tuple[str, str]]:

@@ -19,7 +19,7 @@ from hotsession.living.defaults import MISSING, default_of, fill_in
 from hotsession.living.fields import Settled, settled
 from hotsession.living.mapped import follow_mapping, is_attached
 from hotsession.living.shapes import renames_of, said
-from hotsession.living.state import put, restore, state_of, take
+from hotsession.living.state import has_room, put, restore, state_of, take
 
 logger = logging.getLogger("hotsession")
 
@@ -83,6 +83,8 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
         return _named_tuple(instance, change, asides, may_be_another=may_be_another)
     before, aside, was = state_of(instance), asides.of(instance), type(instance)
     made = settled(before, change.old, change.shape, aside, lambda name: _default(cls, name, instance))
+    if change.shape.fields is None:
+        made = _with_undeclared(made, before, cls)
     try:
         _in_place(instance, cls, made, before)
     except TypeError as error:
@@ -99,6 +101,13 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
     return Become(instance, made.missing, undo)
 
 
+def _with_undeclared(made: Settled, before: dict[str, Any], cls: type) -> Settled:
+    """Give back what an older class had no room for: the new one declares no fields, so any may be meant."""
+    back = {name: value for name, value in made.aside.items() if name not in before and has_room(cls, name)}
+    aside = {name: value for name, value in made.aside.items() if name not in back}
+    return made._replace(put=back | made.put, aside=aside)
+
+
 def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -> None:
     """Change the class of an object. What is new is there before, so that no other thread misses it."""
     was = type(instance)
@@ -112,6 +121,8 @@ def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -
         raise
     for name in made.gone:
         take(instance, name)
+    for name in made.put.keys() & before.keys():
+        put(instance, name, made.put[name])
     if private := said(cls, "__private_attributes__"):
         fill_in(instance, private)
 

@@ -74,6 +74,11 @@ def put(instance: object, name: str, value: Any) -> bool:
     return True
 
 
+def has_room(cls: type, name: str) -> bool:
+    """Whether objects of a class have room for an attribute."""
+    return slots_of(cls).has_dict or name in slots_of(cls).slots
+
+
 def take(instance: object, name: str) -> None:
     """Take an attribute away, if it is there."""
     slot = slots_of(type(instance)).slots.get(name)

@@ -13,7 +13,8 @@ from hotsession.living.classes import living
 from hotsession.living.defaults import fill_in
 from hotsession.living.layouts import member_named
 from hotsession.living.lookup import MISSING, by_dotted_name, moved_name
-from hotsession.living.state import put
+from hotsession.living.shapes import fields_of
+from hotsession.living.state import put, state_of
 
 _MAIN = ("__mp_main__", "__main__")  # the first is there in a spawned process alone, and is the main module then
 
@@ -91,6 +92,9 @@ def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) ->
     given, aside, setter = state
     if given is not None:
         fill_without(instance, (given, (), setter))
+    if fields_of(type(instance)) is None:
+        had = state_of(instance)
+        aside = {name: value for name, value in aside.items() if name in had or not put(instance, name, value)}
     asides = living().asides
     asides.put(instance, asides.of(instance) | aside)
 

@@ -62,6 +62,29 @@ MORE = (
         ("it.x == [0, 1]", "it.x == [0, 1, 2, 3]"),
     ),
     Case(
+        "slots that have no room for an attribute, taken away again",
+        (
+            "class A:\n    def __init__(self): self.x, self.y = 1, 2",
+            "class A:\n    __slots__ = ('x',)",
+            "class A:\n    def f(self): pass",
+        ),
+        "shop.A()",
+        ("it.x == 1 and not hasattr(it, 'y')", "vars(it) == {'x': 1, 'y': 2}"),
+    ),
+    Case(
+        "a pydantic model: a field that was given is renamed, and that undone",
+        (
+            "class A(pydantic.BaseModel):\n    a: int\n    b: int = 2",
+            "@hotsession.renamed(b='c')\nclass A(pydantic.BaseModel):\n    a: int\n    c: int = 3",
+            "class A(pydantic.BaseModel):\n    a: int\n    b: int = 2",
+        ),
+        "shop.A(a=1, b=5)",
+        (
+            "it.model_dump(exclude_unset=True) == {'a': 1, 'c': 5}",
+            "it.model_dump(exclude_unset=True) == {'a': 1, 'b': 5}",
+        ),
+    ),
+    Case(
         "a class moved to another module",
         (
             "@dataclass\nclass A:\n    a: int",
