@@ -66,6 +66,8 @@ class Following:
         epoch = self._living.epoch
         if epoch and self._is_live and self._marks.get(record.id) != epoch:
             self._follow(record)
+        if self._living.stuck and (failed := self._living.stuck.get(record.id)):
+            raise wording.not_migrated(record, failed)
 
     def touch_anyway(self, record: Record) -> None:
         """The same for who does not look into the session, or is to be told in another way: to end it, say."""
@@ -75,7 +77,7 @@ class Following:
     def lazily(self, record: Record) -> Record:
         """A record that does so when somebody looks at what is in it."""
         epoch = self._living.epoch
-        if not epoch or not self._is_live or self._marks.get(record.id) == epoch:
+        if not self._living.stuck and (not epoch or not self._is_live or self._marks.get(record.id) == epoch):
             return record
 
         def load() -> Any:

@@ -19,7 +19,7 @@ import abc
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -30,7 +30,7 @@ from hotsession.living.conversion import Conversion
 from hotsession.living.kinds import Kind, kind_of
 from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
 from hotsession.living.notices import Notices
-from hotsession.living.outcome import Outcome
+from hotsession.living.outcome import Failed, Outcome
 from hotsession.living.owning import is_own_module
 from hotsession.living.shapes import Shape, shape_of
 from hotsession.registry import registry
@@ -47,6 +47,9 @@ class Living:
         self.asides = Asides()
         self.twins: dict[int, tuple[Any, Any]] = {}
         self.notices = Notices()
+        # By the id of a session: steps that raised when it was read. What they were to change is in its bytes, and who
+        # asks for the session is told, lest something else is put in its place.
+        self.stuck: dict[str, Sequence[Failed]] = {}
         self.lock = threading.RLock()  # of who converts: one at a time
         self._addresses: WeakKeyDictionary[type, tuple[str, str]] = WeakKeyDictionary()
         self._shapes: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()

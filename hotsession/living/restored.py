@@ -22,9 +22,13 @@ class NotConverted(Exception):
 
     Args:
         found: which, and why.
+
+    Attributes:
+        failed: the same, if it was a step of the user's that raised.
     """
 
     def __init__(self, found: Failed | Left) -> None:
+        self.failed = found if isinstance(found, Failed) else None
         if isinstance(found, Failed):
             why = f"{found.step} raised {type(found.error).__name__}: {found.error}"
         else:

@@ -32,7 +32,7 @@ class Lost:
     def items(self, heading: Heading, parked: Parked) -> dict[bytes, bytes | None]:
         """What is to be stored when a value is lost: its bytes move to those that are."""
         keys = Keys(heading.name)
-        stored = [*self._all(keys), *([(tuple(heading), tuple(parked))] if parked.data else [])]
+        stored = [*self._all(keys), *([(tuple(heading), parked.stored)] if parked.data else [])]
         return {keys.lost: pickle.dumps(stored) if stored else None, keys.heading: None, keys.whole: None}
 
     def returned(

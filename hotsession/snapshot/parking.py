@@ -37,7 +37,9 @@ class Parking:
     def __repr__(self) -> str:
         return f"<Parking in {self._store!r}>"
 
-    def settle(self, where: bytes, whose: str, value: Any, new: Iterable[Place], write: Callable[[], bool]) -> bool:
+    def settle(
+        self, where: bytes, whose: str, value: Any, new: Iterable[Place], write: Callable[[], bool]
+    ) -> tuple[Place, ...]:
         """Give a value back what was parked of it and can be read again, and keep the bytes of what can't be read.
 
         Args:
@@ -49,20 +51,20 @@ class Parking:
                 bytes are let go only then.
 
         Returns:
-            Whether something is parked there now.
+            What is parked there now.
         """
         waiting = _each_once(new)
         before = self.find(where)
         returned: list[Parked] = []
         displaced: list[Place] = []
-        reasons: dict[Parked, str] = {}
+        reasons: dict[Parked, Parked] = {}
         is_changed = False
         for outer, each in before:
             try:
                 key, part = unpark(each)
             except Unreadable as error:
                 waiting = _each_once((*waiting, (outer, each)))
-                reasons[each] = error.parked.why
+                reasons[each] = error.parked
                 continue
             done = _put_back(value, outer, key, part)
             if done is None:
@@ -70,8 +72,9 @@ class Parking:
             else:
                 is_changed |= done
                 returned.append(each)
+        waiting = tuple((outer, reasons.get(each, each)) for outer, each in waiting)
         for _, each in waiting:
-            self._notices.parked(whose, each._replace(why=reasons.get(each, each.why)))
+            self._notices.parked(whose, each)
         for _, each in displaced:
             self._notices.displaced(whose, each)
         waiting = _each_once((*waiting, *displaced))
@@ -82,11 +85,11 @@ class Parking:
                 self.keep(where, waiting)
         elif len(waiting) > len(before):
             self.keep(where, waiting)
-        return bool(waiting)
+        return waiting
 
     def keep(self, where: bytes, places: Iterable[Place]) -> bool:
         """Keep the bytes of what is parked, instead of what was parked there; whether that could be done."""
-        kept = [(outer, tuple(each)) for outer, each in places]
+        kept = [(outer, each.stored) for outer, each in places]
         with self._turn.lock:
             if self._turn.is_paused:
                 return False

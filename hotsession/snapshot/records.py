@@ -8,11 +8,13 @@ Knows no request and no timer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TypeAlias
 
 from hotsession.lifecycle.data import SessionData
 from hotsession.lifecycle.record import Key, Record
+from hotsession.living.classes import living
 from hotsession.snapshot.aside import Aside, whose
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.notices import Notices
@@ -353,10 +355,16 @@ class CarriedRecords:
         self._to_complete.discard(record.id)
         where = PARKED + record.id.encode("utf-8", "surrogatepass")
         places = [(None, each) for each in parked]
-        if self._parking.settle(where, whose(record), record.payload, places, lambda: self.write(record)):
+        left = self._parking.settle(where, whose(record), record.payload, places, lambda: self.write(record))
+        if left:
             self._incomplete.add(record.id)
         else:
             self._incomplete.discard(record.id)
+        failed = [replace(each.failed, path=f"[{each.label}]{each.failed.path}") for _, each in left if each.failed]
+        if failed:
+            living().stuck[record.id] = failed
+        else:
+            living().stuck.pop(record.id, None)
 
 
 def _id(place: bytes) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from hotsession.living.classes import living
-from hotsession.living.restored import Restored
+from hotsession.living.outcome import Failed
+from hotsession.living.restored import NotConverted, Restored
 from hotsession.snapshot import inert
 from hotsession.snapshot.changed import ChangedReader
 from hotsession.snapshot.makers import by_name
@@ -31,12 +32,19 @@ class Parked(NamedTuple):
         label: its key for people.
         why: what stands against it.
         data: its bytes, for `unpark`.
+        failed: the step of the user's that raised, if it is that.
     """
 
     key: bytes | None
     label: str
     why: str
     data: bytes
+    failed: Failed | None = None
+
+    @property
+    def stored(self) -> tuple[bytes | None, str, str, bytes]:
+        """What of it outlives the process: all that it takes to try again."""
+        return self[:4]
 
 
 class Unpickled(NamedTuple):
@@ -72,10 +80,10 @@ def unpickled(data: bytes) -> Unpickled:
     try:
         return Unpickled(_load(data), ())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
-        why = _why(error)
+        why, failed = _why(error), _failed(error)
     apart = _apart(data)
     if apart is None:
-        raise Unreadable(Parked(None, "", why, data))
+        raise Unreadable(Parked(None, "", why, data, failed))
     return apart
 
 
@@ -88,7 +96,7 @@ def unpark(parked: Parked) -> tuple[Any, Any]:
     try:
         return None if parked.key is None else _load(parked.key), _load(parked.data)
     except (Exception, SystemExit) as error:
-        raise Unreadable(parked._replace(why=_why(error))) from error
+        raise Unreadable(parked._replace(why=_why(error), failed=_failed(error))) from error
 
 
 class _OtherPython(Exception):
@@ -160,6 +168,10 @@ def _load(data: bytes) -> Any:
     return restored.convert(value)
 
 
+def _failed(error: BaseException) -> Failed | None:
+    return error.failed if isinstance(error, NotConverted) else None
+
+
 def _why(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, _OtherPython) else str(error)
 
@@ -185,11 +197,12 @@ def _apart(data: bytes) -> Unpickled | None:
     good: list[tuple[Any, Any]] = []
     parked: list[Parked] = []
     for key, each in items:
-        why = _unreadable(heading, key, each)
-        if why is None:
+        error = _unreadable(heading, key, each)
+        if error is None:
             good.append((key, each))
         else:
-            parked.append(Parked(_with_heading(heading, key), _label(key), why, _with_heading(heading, each)))
+            name, data = _with_heading(heading, key), _with_heading(heading, each)
+            parked.append(Parked(name, _label(key), _why(error), data, _failed(error)))
     for key, each in _together(heading, good):
         value[key] = each
     return Unpickled(value, tuple(parked))
@@ -204,11 +217,11 @@ def _items(tree: Any) -> tuple[Any, list[tuple[Any, Any]]]:
     return empty, [what for opcode, what in tree.then if opcode == pickle.SETITEMS]
 
 
-def _unreadable(heading: Heading, key: Any, value: Any) -> str | None:
+def _unreadable(heading: Heading, key: Any, value: Any) -> BaseException | None:
     try:
         _load(_with_heading(heading, (key, value)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
-        return _why(error)
+        return error
     return None
 
 

@@ -474,8 +474,9 @@ async def test_a_full_snapshot_is_written_when_there_is_room(start: Start, caplo
     assert [session.key for session in await first.manager.list("ended")] == ["gone"]
     assert [session.key for session in await first.manager.list(limit=1)] == ["gone"]
     first.store.is_full = False
-    first.carrier.look()
+    first.carrier.look()  # for a slice of time: on a slow machine not all of it
     assert caplog.text.count("carried over a restart again") == 1
+    first.carrier.flush()
     second = start()
     assert (await second.session("old")).data == {"n": 2}
     assert (await second.session("new")).data == {"n": 1}
