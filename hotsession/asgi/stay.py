@@ -230,10 +230,13 @@ class Stay(WebSocketConnection):
         return "ends" if self.closes_on_reload else "moves"
 
     def finish(self) -> None:
-        """Close the connection as a restarting server does."""
+        """Close the connection as a restarting server does, which waits for the handler, but not without end."""
         if not self.finished:
             super().finish()
             self._socket.closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(PATIENCE, self._insist)
 
     def release(self) -> None:
         """Let go of the connection: the handler is done."""
@@ -242,6 +245,11 @@ class Stay(WebSocketConnection):
             self._timer.cancel()
         if not self._inbox.ended:
             self._inbox.end()
+
+    def _insist(self) -> None:
+        """Cancel a handler that was told the end, and goes on."""
+        if not self._released:
+            self.cancel()
 
     def _look(self) -> None:
         """Do what is to be done now with a handler that was asked to leave."""

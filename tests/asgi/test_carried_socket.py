@@ -96,6 +96,15 @@ async def wants_token(scope, receive, send):
         return
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": f"{VERSION} {message['text']}"})
+async def lingers(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        trace.append((VERSION, "cancelled"))
+        raise
 async def opts_out(scope, receive, send):
     hotsession.close_on_reload(HTTPConnection(scope))
     await echo(scope, receive, send)
@@ -424,6 +433,17 @@ async def test_the_server_ends(project: Project) -> None:
     await until(lambda: len(socket.sent) == 3)
     await project.stop()
     assert socket.sent[-1]["code"] == 1012
+
+
+async def test_the_end_of_a_handler_that_cleans_up_for_ever(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not hold up the end of the server."""
+    monkeypatch.setattr("hotsession.asgi.stay.PATIENCE", 0.01)
+    await project.start(version(1))
+    socket = await connect(project, "/lingers")
+    project.host.begin_drain()
+    await socket.end()
+    assert socket.sent[-1]["code"] == 1012
+    assert trace == [(1, "cancelled")]
 
 
 async def test_saves_in_a_row(project: Project) -> None:
