@@ -1,8 +1,9 @@
-"""What every test starts with: an empty registry."""
+"""What every test starts with: an empty registry, and logging as nobody has configured it."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -48,6 +49,19 @@ def clean_registry() -> Iterator[None]:
     registry.clear()
     yield
     registry.clear()
+
+
+@pytest.fixture(autouse=True)
+def clean_loggers() -> Iterator[None]:
+    """Put the loggers back as they were: a server that ran in this process has configured them."""
+    names = ("", "hotsession", "uvicorn", "uvicorn.error", "uvicorn.access")
+    before = [(each, each.level, each.handlers[:], each.propagate) for each in map(logging.getLogger, names)]
+    yield
+    for logger, level, handlers, propagate in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
+        logger.disabled = False
 
 
 @pytest.fixture

@@ -11,22 +11,14 @@ import uvicorn
 
 from hotsession.logs import be_heard, follow_uvicorn, stay_audible
 
-NAMES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "hotsession")
-
 
 @pytest.fixture(autouse=True)
-def loggers() -> Iterator[None]:
-    """Put the loggers back as they were."""
-    found = {name: logging.getLogger(name) for name in NAMES}
-    before = {name: (each.level, each.handlers[:], each.propagate) for name, each in found.items()}
-    enabled = [each for each in logging.root.manager.loggerDict.values() if not getattr(each, "disabled", True)]
+def enabled() -> Iterator[None]:
+    """Put on again what a configuration turned off."""
+    found = [each for each in logging.root.manager.loggerDict.values() if not getattr(each, "disabled", True)]
     yield
-    for logger in enabled:
+    for logger in found:
         logger.disabled = False  # type: ignore[union-attr]
-    for name, (level, handlers, propagate) in before.items():
-        found[name].setLevel(level)
-        found[name].handlers[:] = handlers
-        found[name].propagate = propagate
 
 
 def configure(**options: Any) -> logging.Logger:
