@@ -10,7 +10,7 @@
     │   ├── SessionMismatch          an explicit id that belongs to another key
     │   ├── InvalidTransition        a state that cannot go where it was sent
     │   ├── HookFailed               a hook of the app's that raised; the session is as it was
-    │   └── MigrationFailed          an object in it that could not be brought to its class as it is now
+    │   └── MigrationFailed          an object in it or in a kept value that could not follow its class
     ├── StorageError
     │   ├── StorageUnavailable
     │   ├── DataNotStorable          names the path to a value that the codec can't write, and its type
@@ -124,23 +124,25 @@ class HookFailed(SessionError):
 
 
 class MigrationFailed(SessionError):
-    """The conversion of an object in the session raised, which is the error's cause; the object is as it was.
+    """The conversion of an object in a session or kept value raised, which is the error's cause; it is as it was.
 
     Args:
         message: what happened and what to do.
-        path: where in the session it stands: ``session["cart"]``.
+        path: where it stands: ``session["cart"]``, or below the name of a kept value.
         cls: the name of its class.
         step: the function or method that raised.
+        name: of the kept value; None for a session.
         about: as for `SessionError`.
     """
 
     code = "migration_failed"
 
-    def __init__(self, message: str, *, path: str, cls: str, step: str, **about: Any) -> None:
+    def __init__(self, message: str, *, path: str, cls: str, step: str, name: str | None = None, **about: Any) -> None:
         super().__init__(message, **about)
         self.path = path
         self.cls = cls
         self.step = step
+        self.name = name
 
 
 class StorageError(HotsessionError):

@@ -63,6 +63,9 @@ def keep(
     20 ms to pickle goes item by item if it is a dict or a list; else it is written only when the process is told to end
     and by `flush()`, and the log says so once.
 
+    If a conversion of yours (`hotsession.migrate`) raises for what came over a restart, this call raises, and nothing
+    is built in its place: at the top of a module that is an import that fails, until the conversion is mended.
+
     Args:
         name: what the value is called.
         factory: builds it; takes no arguments. It is called once however many threads ask.
@@ -72,6 +75,7 @@ def keep(
 
     Raises:
         ConfigurationError: the name, the factory or an option is of no use.
+        MigrationFailed: an object in what came over a restart could not be brought to its class as it is now.
         RuntimeError: the factory asks for its own name.
 
     Example:
@@ -86,8 +90,9 @@ def keep(
         # A reloader's worker runs the program's main file once by this name, before the app is imported from that file
         # by its own: nobody asks this copy for anything, and its classes are not those of what was kept.
         return factory()
-    restore = _restore(name) if restart == "carry" else None
-    return _keep(name, factory, fingerprint(factory), restart=restart, reset_on_change=reset_on_change, restore=restore)
+    code = fingerprint(factory)
+    restore = _restore(name, code if reset_on_change else None) if restart == "carry" else None
+    return _keep(name, factory, code, restart=restart, reset_on_change=reset_on_change, restore=restore)
 
 
 @overload
@@ -239,7 +244,9 @@ def names_for(name: str | None) -> tuple[str, ...]:
     Raises:
         ConfigurationError: nothing goes by that name.
     """
-    known = tuple(registry.entries())
+    carried = carrier()
+    in_snapshot = () if carried is None else carried.value_names()  # it may be that nothing of it can be had now
+    known = tuple(dict.fromkeys((*registry.entries(), *in_snapshot)))
     found = tuple(each for each in known if name in (None, each) or each in (f"{STORAGE}{name}", f"{SESSIONS}{name}"))
     if not found and name is not None:
         raise ConfigurationError(f"nothing is kept as {name!r}; kept are: {', '.join(known) or 'no names yet'}")
@@ -256,7 +263,10 @@ def emptier(names: Iterable[str]) -> Callable[[], None]:
     for name in names:
         if carried is not None:
             calls.append((name, partial(carried.forget, name)))
-        value = registry.entries()[name].value
+        entry = registry.entries().get(name)
+        if entry is None:
+            continue
+        value = entry.value
         held, arguments = (value.storage, (value.name,)) if name.startswith(SESSIONS) else (value, ())
         if name.startswith((STORAGE, SESSIONS)) and callable(getattr(held, "clear", None)):
             calls.append((name, partial(held.clear, *arguments)))
@@ -294,12 +304,12 @@ def _say_that_code_changed(name: str, code: str | None, *, is_reset: bool) -> No
         )
 
 
-def _restore(name: str) -> Callable[[], tuple[Any, str | None, float] | None]:
-    """What brings back the value that the last process kept under `name`, if it did."""
+def _restore(name: str, built_by: str | None = None) -> Callable[[], tuple[Any, str | None, float] | None]:
+    """What brings back the value that the last process kept under `name`, if it did; maybe only from this factory."""
 
     def restore() -> tuple[Any, str | None, float] | None:
         carried = carrier()
-        return None if carried is None else carried.restore(name)
+        return None if carried is None else carried.restore(name, built_by)
 
     return restore
 

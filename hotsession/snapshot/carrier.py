@@ -29,7 +29,8 @@ from hotsession.snapshot.records import CarriedRecords
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.touches import Touches
 from hotsession.snapshot.turn import Turn
-from hotsession.snapshot.values import SLICE, CarriedValues
+from hotsession.snapshot.values import CarriedValues
+from hotsession.snapshot.written import SLICE
 from hotsession.surroundings.signals import before_the_end
 
 SAID = b"said/"  # + hash of what was said in the log once and for all
@@ -79,10 +80,26 @@ class Carrier:
 
     # reading
 
-    def restore(self, name: str) -> tuple[Any, str | None, float] | None:
-        """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None."""
+    def restore(self, name: str, built_by: str | None = None) -> tuple[Any, str | None, float] | None:
+        """What was kept as `name` in the last process, its factory's fingerprint, when it was built; or None.
+
+        Args:
+            name: of the value.
+            built_by: fingerprint of the factory, if what another factory built is not wanted.
+
+        Raises:
+            MigrationFailed: a step of the user's raised.
+        """
         self._has_values = True  # it is asked for before a value is built
-        return self.values.restore(name)
+        return self.values.restore(name, built_by)
+
+    def value_names(self) -> tuple[str, ...]:
+        """The names of all kept values that there are in the snapshot, whether or not anybody has asked for them."""
+        try:
+            return self.values.all_names()
+        except SnapshotUnusable as error:
+            self.notices.not_read(error)
+            return ()
 
     def _was_said(self, what: str) -> bool:
         """Whether a process before this one said it; each place is named once per dev server."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from hotsession.snapshot.heading import LOST, Heading, Keys, whose
 from hotsession.snapshot.notices import Notices
+from hotsession.snapshot.steps import check
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.unpickling import Parked, Unreadable, unpark
 
@@ -36,13 +37,20 @@ class Lost:
         return {keys.lost: pickle.dumps(stored) if stored else None, keys.heading: None, keys.whole: None}
 
     def returned(
-        self, name: str, accept: Callable[[object], bool] = lambda value: True
+        self,
+        name: str,
+        accept: Callable[[object], bool] = lambda value: True,
+        is_wanted: Callable[[Heading], bool] = lambda heading: True,
     ) -> tuple[object, Heading, dict[bytes, bytes | None]] | None:
         """The newest one that can be read now, its heading, and what is to be stored when it is back.
 
         Args:
             name: of the value.
             accept: is given it, and says whether it is taken.
+            is_wanted: says whether one that can't be read because of a step is waited for.
+
+        Raises:
+            StepRaised: one can't be, and is.
         """
         keys = Keys(name)
         stored = self._all(keys)
@@ -51,6 +59,8 @@ class Lost:
             try:
                 _, value = unpark(parked)
             except Unreadable as error:
+                if is_wanted(Heading(*each[0])):
+                    check([("", error.parked)])
                 self._notices.parked(whose(name), error.parked)
                 continue
             if not accept(value):
@@ -59,6 +69,10 @@ class Lost:
             self._notices.returned(whose(name), parked)
             return value, Heading(*each[0]), {keys.lost: pickle.dumps(rest) if rest else None}
         return None
+
+    def names(self) -> set[str]:
+        """The names of the values that are lost."""
+        return {Heading(*heading).name for _, stored in self._store.items(LOST) for heading, _ in pickle.loads(stored)}
 
     def count(self) -> int:
         """How many values are lost."""

@@ -1,6 +1,8 @@
 """What can't be read now, kept as bytes until it can: parts of sessions and of kept values whose class is gone, say.
 
-It knows neither: it is told under which name of the store they lie, and whose they are for the log.
+What was parked of one value at the same time, and returns at the same time, shares what it shared. What the app went
+on with meanwhile has copies of its own of what both held: it was written without what is parked. It knows neither
+sessions nor values: it is told under which name of the store they lie, and whose they are for the log.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from hotsession.snapshot.notices import Notices
 from hotsession.snapshot.pickling import pickled
 from hotsession.snapshot.store import Store
 from hotsession.snapshot.turn import Turn
-from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
+from hotsession.snapshot.unpickling import Parked, unparked, unpickled
 
 Place = tuple[bytes | None, Parked]
 """The pickled key of the part that something is parked of, None for the value itself; and what is parked."""
@@ -59,14 +61,12 @@ class Parking:
         displaced: list[Place] = []
         reasons: dict[Parked, Parked] = {}
         is_changed = False
-        for outer, each in before:
-            try:
-                key, part = unpark(each)
-            except Unreadable as error:
+        for (outer, each), found in zip(before, unparked([each for _, each in before]), strict=True):
+            if isinstance(found, Parked):
                 waiting = _each_once((*waiting, (outer, each)))
-                reasons[each] = error.parked
+                reasons[each] = found
                 continue
-            done = _put_back(value, outer, key, part)
+            done = _put_back(value, outer, *found)
             if done is None:
                 displaced.append((outer, each))
             else:
@@ -112,7 +112,7 @@ class Parking:
 
 def _each_once(places: Iterable[Place]) -> tuple[Place, ...]:
     """Without what is in there twice: what is not written anew is read from the same bytes at each restart."""
-    return tuple({(outer, each.key, each.data): (outer, each) for outer, each in places}.values())
+    return tuple({(outer, *each.identity): (outer, each) for outer, each in places}.values())
 
 
 def _put_back(value: Any, outer: bytes | None, key: Any, part: Any) -> bool | None:

@@ -40,14 +40,14 @@ class Parts:
         return f"<Parts {len(self._known)}>"
 
     def read(
-        self, whole: Any, rows: Iterable[tuple[int, bytes]], unreadable: Callable[[Parked], None]
+        self, whole: Any, rows: Iterable[tuple[int, bytes]], unreadable: Callable[[str, Parked], None]
     ) -> tuple[dict[Any, Any], list[tuple[bytes, Parked]]]:
         """Put the parts together that are stored, and note them; those that can't be read stay where they are.
 
         Args:
             whole: an empty dict or list, for the parts.
             rows: slots and what is stored in them, in order.
-            unreadable: is told what can't be read.
+            unreadable: is told what can't be read, with the path to it.
 
         Returns:
             The parts by their keys, those of a list by their slots; and what could not be read of parts that could,
@@ -58,12 +58,14 @@ class Parts:
         for slot, stored in rows:
             label, data = taken_apart(stored)
             self._next_slot = max(self._next_slot, slot + 1)
+            path = ""
             try:
                 key = unpickled(label).value if parts is whole else slot
+                path = f"[{key!r:.80}]" if parts is whole else f"[{len(parts)}]"
                 parts[key], parked = unpickled(data)
             except Unreadable as error:
                 self.unread.add(slot)
-                unreadable(error.parked)
+                unreadable(path, error.parked)
                 continue
             self.unread.discard(slot)
             waiting += [(pickled(key).data, each) for each in parked]
@@ -87,7 +89,7 @@ class Parts:
             What could not be read of parts that could, with those keys, pickled.
         """
         again = Parts()
-        found, waiting = again.read(type(whole)(), rows, lambda parked: None)
+        found, waiting = again.read(type(whole)(), rows, lambda path, parked: None)
         if isinstance(whole, dict):
             for label, (slot, digest) in again._known.items():
                 if slot in self.unread and label not in self._known:

@@ -1,27 +1,26 @@
 """Values from the bytes that `pickling` wrote, against the code as it is now. It knows no store and no session.
 
 What can't be read now, because its class is gone, its module is broken or its own code raises, is parked: it stays as
-bytes that are read when the code allows it. Of a dict only the items are parked that need it.
+bytes that are read when the code allows it. Of a dict only the items are parked that need it, all in the same bytes:
+what they share is one object again when they return at the same time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import io
 import pickle
-import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from hotsession.living.classes import living
 from hotsession.living.outcome import Failed
-from hotsession.living.restored import NotConverted, Restored
+from hotsession.living.restored import NotConverted
 from hotsession.snapshot import inert
-from hotsession.snapshot.changed import ChangedReader
-from hotsession.snapshot.makers import by_name
 from hotsession.snapshot.pickling import Heading
-from hotsession.snapshot.shaped import read_shapes
+from hotsession.snapshot.reading import OtherPython, load
+
+Item = tuple[Any, Any]
+"""A key and its value; read, or as `inert` has them."""
 
 
 class Parked(NamedTuple):
@@ -31,7 +30,9 @@ class Parked(NamedTuple):
         key: its key in the dict, pickled; None if it is the whole value.
         label: its key for people.
         why: what stands against it.
-        data: its bytes, for `unpark`.
+        data: its bytes, for `unpark`: those of a list of items if `at` says which of them it is.
+        at: its number among the items that were parked at the same time; None if the bytes are its own.
+        mark: is the same for the same content, whatever else was parked with it.
         failed: the step of the user's that raised, if it is that.
     """
 
@@ -39,12 +40,23 @@ class Parked(NamedTuple):
     label: str
     why: str
     data: bytes
+    at: int | None = None
+    mark: bytes = b""
     failed: Failed | None = None
 
     @property
-    def stored(self) -> tuple[bytes | None, str, str, bytes]:
+    def identity(self) -> tuple[bytes | None, bytes]:
+        """What tells it from others that were parked of the same value."""
+        return self.key, self.mark or self.data
+
+    @property
+    def stored(self) -> tuple[bytes | None, str, str, bytes, int | None, bytes]:
         """What of it outlives the process: all that it takes to try again."""
-        return self[:4]
+        return self[:6]
+
+    def because(self, error: BaseException) -> Parked:
+        """The same, parked for what was raised now."""
+        return self._replace(why=_why(error), failed=_failed(error))
 
 
 class Unpickled(NamedTuple):
@@ -78,102 +90,81 @@ def unpickled(data: bytes) -> Unpickled:
         Unreadable: nothing of it can be read now.
     """
     try:
-        return Unpickled(_load(data), ())
+        return Unpickled(load(data), ())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
-        why, failed = _why(error), _failed(error)
+        whole = Parked(None, "", "", data).because(error)
     apart = _apart(data)
     if apart is None:
-        raise Unreadable(Parked(None, "", why, data, failed))
+        raise Unreadable(whole)
     return apart
 
 
-def unpark(parked: Parked) -> tuple[Any, Any]:
+def unpark(parked: Parked) -> Item:
     """The key and the value of what was parked; the key is None for a whole value.
 
     Raises:
         Unreadable: it still can't be read.
     """
-    try:
-        return None if parked.key is None else _load(parked.key), _load(parked.data)
-    except (Exception, SystemExit) as error:
-        raise Unreadable(parked._replace(why=_why(error), failed=_failed(error))) from error
+    (found,) = unparked([parked])
+    if isinstance(found, Parked):
+        raise Unreadable(found)
+    return found
 
 
-class _OtherPython(Exception):
-    """Compiled code is read by the Python version that wrote it alone."""
+def unparked(parked: Sequence[Parked]) -> list[Item | Parked]:
+    """What became of each of some that were parked: key and value if it can be read now, else why it still can't.
 
-
-class _Finder:
-    """Finds classes and functions where Python code does: C code does not see the modules of a load under way."""
-
-    def __init__(self) -> None:
-        self.classes: dict[tuple[str, str], type] = {}
-
-    def find(self, module: str, name: str) -> Any:
-        """What goes by this name now."""
-        found = by_name(module, name)
-        if isinstance(found, type):
-            self.classes[module, name] = found
-        return _Unheld if found is asyncio.Lock else found
-
-    def look_for(self, names: Iterable[tuple[str, str]]) -> None:
-        """Find classes beforehand, where they go by these names."""
-        for name in names:
-            with contextlib.suppress(ImportError, AttributeError):  # it may be needed by another name, or by none
-                self.find(*name)
-
-
-class _Reader(pickle.Unpickler):
-    def __init__(self, file: Any, finder: _Finder) -> None:
-        super().__init__(file)
-        self._finder = finder
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look where Python code looks."""
-        return self._finder.find(module, name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        """What stands in for a container was pickled as a persistent id, and is the container now."""
-        return pid
-
-
-class _Unheld(asyncio.Lock):
-    """Becomes a lock that nobody holds: the task that held it ended with its process, and would never release it."""
-
-    def __setstate__(self, state: object) -> None:
-        self.__class__ = asyncio.Lock  # type: ignore[assignment]
-        self.__init__()  # type: ignore[misc]
-
-
-def _load(data: bytes) -> Any:
-    heading, body = Heading.split(data)
-    if heading.code and heading.python != sys.version_info.minor:
-        raise _OtherPython(
-            f"it holds code compiled by Python 3.{heading.python}, and this is 3.{sys.version_info.minor}"
-        )
-    finder, shapes = _Finder(), read_shapes(heading.shapes)
-    finder.look_for(shapes)
-    if not Restored(shapes, finder.classes).changed:
-        try:
-            value = _Reader(io.BytesIO(body), finder).load()
-        except (AttributeError, TypeError):
-            if not any(map(living().owns, finder.classes.values())):
-                raise  # else a class may have other slots now, which pickle can't fill
+    Those that were parked at the same time are read at once, so that what they share is one object.
+    """
+    found: dict[int, Item | Parked] = {}
+    together: dict[bytes, list[int]] = {}
+    for number, each in enumerate(parked):
+        if each.at is None:
+            found[number] = _alone(each)
         else:
-            if not Restored(shapes, finder.classes).changed:
-                return value
-    restored = Restored(shapes, finder.classes)
-    value = ChangedReader(io.BytesIO(body), finder.find, restored).load()
-    restored.learn(shapes, finder.classes)
-    return restored.convert(value)
+            together.setdefault(each.data, []).append(number)
+    for data, numbers in together.items():
+        found.update(zip(numbers, _of_a_list(data, [parked[number] for number in numbers]), strict=True))
+    return [found[number] for number in range(len(parked))]
+
+
+def _alone(parked: Parked) -> Item | Parked:
+    try:
+        return None if parked.key is None else load(parked.key), load(parked.data)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        return parked.because(error)
+
+
+def _of_a_list(data: bytes, parked: Sequence[Parked]) -> list[Item | Parked]:
+    """The same for those whose bytes are `data`."""
+    heading, body = Heading.split(data)
+    items = inert.read(body)
+    wanted = [items[each.at] for each in parked]
+    errors: list[BaseException | None] = [None] * len(wanted)
+    try:
+        read = iter(_at_once(heading, wanted))
+    except (Exception, SystemExit):  # noqa: BLE001 - as above; which of them it is must be found out
+        errors = [_unreadable(heading, item) for item in wanted]
+        good = [item for item, error in zip(wanted, errors, strict=True) if error is None]
+        try:
+            read = iter(_at_once(heading, good))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as above: together it is none of them
+            return [each.because(error) for each in parked]
+    return [next(read) if error is None else each.because(error) for each, error in zip(parked, errors, strict=True)]
 
 
 def _failed(error: BaseException) -> Failed | None:
-    return error.failed if isinstance(error, NotConverted) else None
+    """The user's step that raised, and the path to its object below the value, if it is that."""
+    if not isinstance(error, NotConverted) or error.failed is None:
+        return None
+    return replace(error.failed, path=error.failed.path.removeprefix("[0]"))  # as what is converted is in a list
 
 
 def _why(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if not isinstance(error, _OtherPython) else str(error)
+    if isinstance(error, OtherPython):
+        return str(error)
+    failed = _failed(error)
+    return f"{type(error).__name__}: {error if failed is None else NotConverted(failed)}"
 
 
 # Taking a dict apart
@@ -189,26 +180,28 @@ def _apart(data: bytes) -> Unpickled | None:
     try:
         tree = inert.read(body)
         empty, items = _items(tree)
-        value = _load(_with_heading(heading, empty))
+        value = load(_with_heading(heading, empty))
+        if not isinstance(value, dict):
+            return None
+        errors = [_unreadable(heading, item) for item in items]
+        good = [item for item, error in zip(items, errors, strict=True) if error is None]
+        for key, each in _at_once(heading, good):
+            value[key] = each
     except (Exception, SystemExit):  # noqa: BLE001 - then it is parked as a whole, and the first error says why
         return None
-    if not isinstance(value, dict):
-        return None
-    good: list[tuple[Any, Any]] = []
-    parked: list[Parked] = []
-    for key, each in items:
-        error = _unreadable(heading, key, each)
-        if error is None:
-            good.append((key, each))
-        else:
-            name, data = _with_heading(heading, key), _with_heading(heading, each)
-            parked.append(Parked(name, _label(key), _why(error), data, _failed(error)))
-    for key, each in _together(heading, good):
-        value[key] = each
-    return Unpickled(value, tuple(parked))
+    bad = [(item, error) for item, error in zip(items, errors, strict=True) if error is not None]
+    together = _with_heading(heading, [item for item, _ in bad])
+    return Unpickled(
+        value, tuple(_parked(heading, item, together, at).because(error) for at, (item, error) in enumerate(bad))
+    )
 
 
-def _items(tree: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+def _parked(heading: Heading, item: Item, together: bytes, at: int) -> Parked:
+    mark = blake2b(_with_heading(heading, item), digest_size=16).digest()
+    return Parked(_with_heading(heading, item[0]), f"{item[0]!r:.80}", "", together, at, mark)
+
+
+def _items(tree: Any) -> tuple[Any, list[Item]]:
     """A dict, or an object of a subclass of it, without its items, and the items."""
     if not isinstance(tree, inert.Made):
         return ({}, list(tree.items())) if isinstance(tree, dict) else (None, [])
@@ -217,18 +210,20 @@ def _items(tree: Any) -> tuple[Any, list[tuple[Any, Any]]]:
     return empty, [what for opcode, what in tree.then if opcode == pickle.SETITEMS]
 
 
-def _unreadable(heading: Heading, key: Any, value: Any) -> BaseException | None:
+def _unreadable(heading: Heading, item: Item) -> BaseException | None:
+    """What reading an item raises."""
     try:
-        _load(_with_heading(heading, (key, value)))
+        load(_with_heading(heading, item[0]))
+        load(_with_heading(heading, item[1]))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
         return error
     return None
 
 
-def _together(heading: Heading, items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+def _at_once(heading: Heading, items: list[Item]) -> list[Item]:
     """The items, read at once so that what they share stays one object."""
-    loaded: list[tuple[Any, Any]] = _load(_with_heading(heading, items))
-    return loaded
+    read: list[Item] = load(_with_heading(heading, items))
+    return read
 
 
 def _with_heading(heading: Heading, tree: Any) -> bytes:
@@ -238,7 +233,3 @@ def _with_heading(heading: Heading, tree: Any) -> bytes:
     if has_code or heading.shapes:
         return bytes(heading._replace(code=has_code, stand_ins=False)) + body
     return body
-
-
-def _label(key: Any) -> str:
-    return f"{key!r:.80}"

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import httpx
+
 from tests.e2e.reloaders import ReloadedServer, Reloader
 from tests.e2e.servers import ROOT, wait_until, write_file, write_project
 from tests.living.edits import HEAD
@@ -27,20 +29,23 @@ IMPORTS
 from phase import PHASE
 
 SHOPS = {name: globals()[name] for name in NAMES}
-KEPT = {name: hotsession.keep(name, dict) for name in NAMES}
 
 def places(request):
     case = request.path_params["case"]
-    return SHOPS[case], {"session": request.session, "kept": KEPT[case]}
+    return SHOPS[case], {"session": lambda: request.session, "kept": lambda: hotsession.keep(case, dict)}
 
 async def make(request):
-    shop, (*held,) = (found := places(request))[0], found[1].values()
-    for each in held:
+    shop, held = places(request)
+    for each in held.values():
         it = eval(request.query_params["expression"], {"shop": shop})
-        each["all"] = {"it": it, "again": [it]}
+        each()["all"] = {"it": it, "again": [it]}
     return JSONResponse({})
 
-def told(place, expression, shop):
+def told(opened, expression, shop):
+    try:
+        place = dict(opened())
+    except hotsession.MigrationFailed as error:
+        return {"is": "refused", "why": str(error)}
     if "all" not in place:
         return {"is": "gone"}
     it = place["all"]["it"]
@@ -55,8 +60,9 @@ def told(place, expression, shop):
     return {"is": value, "content": content, "id": id(it), "is one": place["all"]["again"][0] is it}
 
 async def look(request):
-    shop, (*held,) = (found := places(request))[0], found[1].items()
-    return JSONResponse({name: told(place, request.query_params["expression"], shop) for name, place in held})
+    shop, held = places(request)
+    expression = request.query_params["expression"]
+    return JSONResponse({name: told(opened, expression, shop) for name, opened in held.items()})
 
 async def phase(request):
     return JSONResponse({"phase": PHASE, "pid": os.getpid()})
@@ -91,7 +97,7 @@ class Seen(NamedTuple):
 
     Args:
         status: of the answer.
-        places: what there was in the session, and in the kept value.
+        places: what there was in the session, and in the kept value; for a stranger, if who has the session is refused.
         text: of an answer that is an error.
     """
 
@@ -160,11 +166,15 @@ class LivingServer:
 
     def _look(self, name: str, expression: str) -> Seen:
         cookie = "; ".join(f"{key}={value}" for key, value in self._cookies[name].items())
-        answer = self.server.patiently(
-            lambda: self.server.get(f"/look/{name}", params={"expression": expression}, headers={"Cookie": cookie})
+        answer = self._asked(name, expression, {"Cookie": cookie})
+        places = (answer if answer.status_code == 200 else self._asked(name, expression, {})).json()
+        return Seen(answer.status_code, places, answer.text)
+
+    def _asked(self, name: str, expression: str, headers: dict[str, str]) -> httpx.Response:
+        self.server.client.cookies.clear()  # an answer may have brought one
+        return self.server.patiently(
+            lambda: self.server.get(f"/look/{name}", params={"expression": expression}, headers=headers)
         )
-        is_json = answer.headers["content-type"] == "application/json" and answer.status_code == 200
-        return Seen(answer.status_code, answer.json() if is_json else {}, answer.text)
 
     def _write(self, phase: int) -> None:
         for name, case in self._cases.items():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hotsession.registry import Transaction, registry
-from hotsession.snapshot import values
+from hotsession.snapshot import written
 from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
 from hotsession.snapshot.takeover import take_over
@@ -105,7 +105,7 @@ async def test_the_parts_of_a_large_value_come_as_well(
             raise TooSlow
         return pickled(value, **options)
 
-    monkeypatch.setattr(values, "pickled", limited)
+    monkeypatch.setattr(written, "pickled", limited)
     source = f"kept = keep('value', {form})\n{CLASSES}"
     first = start()
     module = imports(first, source)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hotsession.registry import registry
-from hotsession.snapshot import values
+from hotsession.snapshot import written
 from hotsession.snapshot.pickling import Pickled, TooSlow, pickled
 from tests.snapshot.carriers import Process, Start
 from tests.snapshot.stores import line, process
@@ -38,7 +38,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
             raise TooSlow
         return pickled(value, **options)
 
-    monkeypatch.setattr(values, "pickled", limited)
+    monkeypatch.setattr(written, "pickled", limited)
 
 
 class Heavy:
@@ -148,7 +148,7 @@ def test_one_value_that_fails_stops_no_other(
         return pickled(value, careful=options.get("careful", False))
 
     with monkeypatch.context() as patched:
-        patched.setattr(values, "pickled", fails)
+        patched.setattr(written, "pickled", fails)
         assert first.carrier.flush() == 2
     assert "what is kept as 'b' can't be written to the snapshot now: MemoryError" in caplog.text
     assert first.carrier.flush() == 1
@@ -211,7 +211,7 @@ def test_a_large_list_goes_part_by_part(start: Start, slow: None) -> None:
 
 def test_a_pass_makes_pauses(start: Start, slow: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call writes a slice, and what changes meanwhile is in the next pass at the latest."""
-    monkeypatch.setattr(values, "SLICE", 0.0)
+    monkeypatch.setattr(written, "SLICE", 0.0)
     first = start()
     value = {number: [number] for number in range(150)}
     calls = 0
@@ -231,7 +231,7 @@ def test_a_kill_in_the_first_pass_loses_nothing(start: Start, slow: None, monkey
     first = start()
     first.write("value", [0])
     with monkeypatch.context() as patched:
-        patched.setattr(values, "SLICE", 0.0)
+        patched.setattr(written, "SLICE", 0.0)
         value = [[number] for number in range(200)]
         for _ in range(150):
             first.write("value", value)
@@ -254,7 +254,7 @@ def test_a_kill_in_the_first_pass_of_a_new_value_leaves_nothing_to_read(
     """The next process builds it anew, and what it has then is what comes back."""
     first = start()
     with monkeypatch.context() as patched:
-        patched.setattr(values, "SLICE", 0.0)
+        patched.setattr(written, "SLICE", 0.0)
         for _ in range(120):
             first.write("value", [[number] for number in range(200)])
     second = start()
