@@ -61,6 +61,8 @@ class _Finder:
     def find(self, module: str, name: str) -> Any:
         """What goes by this name now."""
         found = by_name(module, name)
+        if found is by_name:  # which classes that were replaced when they were written are asked for with
+            return self.find
         if isinstance(found, type):
             self.classes[module, name] = found
         return _Unheld if found is asyncio.Lock else found
