@@ -38,7 +38,7 @@ async def make(request):
     shop, held = places(request)
     for each in held.values():
         it = eval(request.query_params["expression"], {"shop": shop})
-        each()["all"] = {"it": it, "again": [it]}
+        each().update({"it": it, "again": [it]})
     return JSONResponse({})
 
 def told(opened, expression, shop):
@@ -46,9 +46,9 @@ def told(opened, expression, shop):
         place = dict(opened())
     except hotsession.MigrationFailed as error:
         return {"is": "refused", "why": str(error)}
-    if "all" not in place:
+    if "it" not in place:
         return {"is": "gone"}
-    it = place["all"]["it"]
+    it = place["it"]
     try:
         value = eval(expression, {"shop": shop, "it": it})
     except Exception as error:
@@ -57,7 +57,7 @@ def told(opened, expression, shop):
         content = repr(vars(it))
     except TypeError:
         content = repr(it)
-    return {"is": value, "content": content, "id": id(it), "is one": place["all"]["again"][0] is it}
+    return {"is": value, "content": content, "id": id(it), "is one": place["again"][0] is it}
 
 async def look(request):
     shop, held = places(request)

@@ -397,6 +397,56 @@ async def test_an_item_whose_class_is_gone_returns_with_it(
     assert (await start().session()).data == {"n": 2, "circle": again}
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_items_that_return_together_share_what_they_shared(
+    start: Start, shapes: Callable[[str], ModuleType], in_place: bool
+) -> None:
+    """Each is listed, and they are no copies of each other, though the session was written without them meanwhile."""
+    circle = shapes(CIRCLE).Circle()
+    first = start()
+    await first.session(it=circle, again=[circle], also={"it": circle}, n=1)
+    shapes("")
+    second = start()
+    session = await second.session()
+    session.data["n"] = 2
+    acknowledge(second, session)
+    assert second.carrier.arrivals().endswith("3 more as bytes until the code can read them")
+    assert len([label for label in second.notices.waiting if label.startswith("session ")]) == 3
+    module = shapes(CIRCLE)
+    if in_place:
+        second.records.read_again()
+    else:
+        second = start()
+    data = (await second.session()).data
+    assert type(data["it"]) is module.Circle
+    assert data["it"] is data["again"][0] is data["also"]["it"]
+    assert not second.store.items(b"parked/")
+
+
+async def test_what_survived_has_copies_of_its_own_of_what_was_parked(
+    start: Start, shapes: Callable[[str], ModuleType]
+) -> None:
+    """If the session was written meanwhile; if not, all of it is read from the same bytes, and shared as it was."""
+    circle = shapes(CIRCLE).Circle()
+    shared = circle.points = [1]
+    first = start()
+    for key in ("written", "left alone"):
+        await first.session(key, circle=circle, points=shared, n=1)
+    shapes("")
+    second = start()
+    for key in ("written", "left alone"):
+        assert set((await second.session(key)).data) == {"points", "n"}
+    session = await second.session("written")
+    session.data["n"] = 2
+    acknowledge(second, session)
+    shapes(CIRCLE)
+    third = start()
+    for key in ("written", "left alone"):
+        data = (await third.session(key)).data
+        assert data["circle"].points == data["points"] == [1]
+        assert (data["circle"].points is data["points"]) == (key == "left alone")
+
+
 async def test_what_took_the_place_of_an_item_stays(start: Start, shapes: Callable[[str], ModuleType]) -> None:
     """The item of a class that was gone does not overwrite what the app put there meanwhile."""
     first = start()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hotsession.snapshot import inert
 from hotsession.snapshot.pickling import Heading, pickled
-from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unpickled
+from hotsession.snapshot.unpickling import Parked, Unreadable, unpark, unparked, unpickled
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -150,6 +150,41 @@ def test_circles_in_what_is_parked_stay_circles(make: Any) -> None:
     make(PERSON)
     returned = unpark(parked)[1]
     assert returned is returned.me[0] is returned.me[1][0]
+
+
+def test_of_those_parked_together_each_returns_when_it_can(make: Any) -> None:
+    """What still can't be read stays parked with the reason; the others share, and the rest does later."""
+    dog = "class Dog: pass\n"
+    make(PERSON + dog)
+    who, rex = people().Person(), people().Dog()
+    data = pickled({"who": who, "rex": rex, "all": [who], "both": [rex, who], "dogs": [rex]}).data
+    make("")
+    value, parked = unpickled(data)
+    assert value == {}
+    assert len({each.data for each in parked}) == 1
+    make(PERSON)
+    found = unparked(parked)
+    assert [isinstance(each, Parked) for each in found] == [False, True, False, True, True]
+    returned = dict(each for each in found if not isinstance(each, Parked))
+    assert returned["all"][0] is returned["who"]
+    left = [each for each in found if isinstance(each, Parked)]
+    assert all("no attribute 'Dog'" in each.why for each in left)
+    assert [each.identity for each in left] == [parked[number].identity for number in (1, 3, 4)]
+    make(PERSON + dog)
+    returned = dict(each for each in unparked(left) if not isinstance(each, Parked))
+    assert returned["rex"] is returned["both"][0] is returned["dogs"][0]
+
+
+def test_an_item_is_the_same_whatever_was_parked_with_it(make: Any) -> None:
+    """So what is read from the same bytes at each restart is kept once."""
+    dog = "class Dog: pass\n"
+    make(PERSON + dog)
+    data = pickled({"who": people().Person(), "rex": people().Dog()}).data
+    make(PERSON)
+    alone = unpickled(data).parked
+    make("")
+    together = unpickled(data).parked
+    assert [each.identity for each in alone] == [each.identity for each in together[1:]]
 
 
 ALL_KINDS = """
