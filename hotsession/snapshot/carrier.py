@@ -151,6 +151,7 @@ class Carrier:
         if self._leave is None:  # when the interpreter ends, also that of a worker which `multiprocessing` started
             self._leave = util.Finalize(None, self.close, exitpriority=50)
         before_the_end(self._told_to_end)
+        self.values.catch_up(_carried_entries())
         self._read_again(is_complete=True)
         bytecode.app_is_up()
 

@@ -7,19 +7,34 @@ import contextlib
 import io
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from hotsession.living.classes import living
 from hotsession.living.restored import Restored
+from hotsession.living.shapes import Shape
 from hotsession.snapshot.changed import ChangedReader
 from hotsession.snapshot.makers import by_name
 from hotsession.snapshot.pickling import Heading
 from hotsession.snapshot.shaped import read_shapes
 
+_met: ContextVar[dict[type, int] | None] = ContextVar("hotsession_classes_met", default=None)
+
 
 class OtherPython(Exception):
     """Compiled code is read by the Python version that wrote it alone."""
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[dict[type, int]]:
+    """The classes that are met by what is loaded in the block, and the latest version of their written objects."""
+    met: dict[type, int] = {}
+    token = _met.set(met)
+    try:
+        yield met
+    finally:
+        _met.reset(token)
 
 
 def load(data: bytes) -> Any:
@@ -37,6 +52,15 @@ def load(data: bytes) -> Any:
         )
     finder, shapes = _Finder(), read_shapes(heading.shapes)
     finder.look_for(shapes)
+    try:
+        return _loaded(body, finder, shapes)
+    finally:
+        if (met := _met.get()) is not None:
+            for name, cls in finder.classes.items():
+                met[cls] = max(met.get(cls, 0), shapes[name].version if name in shapes else 0)
+
+
+def _loaded(body: bytes, finder: _Finder, shapes: dict[tuple[str, str], Shape]) -> Any:
     if not Restored(shapes, finder.classes).changed:
         try:
             value = _Reader(io.BytesIO(body), finder).load()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hotsession.snapshot.early import EarlyValues
 from hotsession.snapshot.errors import SnapshotUnusable
 from hotsession.snapshot.heading import VALUES, WAITING, Heading, Keys, Restored, whose
 from hotsession.snapshot.known import Known
@@ -40,6 +41,7 @@ class CarriedValues:
         self._parking = Parking(store, notices, turn)
         self._lost = Lost(store, notices)
         self._written = WrittenValues(store, notices, turn)
+        self._early = EarlyValues()
         self._incomplete: dict[str, Any] = {}  # name -> what has its parts by their keys; None if the whole is lost
         self._is_unsettled = False  # what was read calls for a write, which was not ours to do
 
@@ -50,7 +52,10 @@ class CarriedValues:
 
     def write(self, name: str, entry: Any, *, everything: bool = False) -> int:
         """Write a value, or a slice of its parts, if it changed: see `WrittenValues.write`."""
-        return self._written.write(name, entry, everything=everything)
+        with self._turn.lock:
+            if not self._early.may_be_written(name, entry.value, whose(name), now=everything):
+                return 0
+            return self._written.write(name, entry, everything=everything)
 
     def is_going(self, name: str) -> bool:
         """Whether a pass over the parts of a value made a pause, and waits to be gone on with."""
@@ -92,13 +97,20 @@ class CarriedValues:
         """
         with self._turn.lock:
             try:
-                return self._restored(name, lambda heading: built_by in (None, heading.fingerprint))
+                with self._early.reading(name):
+                    return self._restored(name, lambda heading: built_by in (None, heading.fingerprint))
             except SnapshotUnusable as error:
                 self._notices.not_read(error)
                 return None
             except StepRaised as error:
                 self._written.known.pop(name, None)
                 raise not_migrated(name, error.failed) from error.failed.error
+
+    def catch_up(self, entries: Mapping[str, Any]) -> None:
+        """The app is up: have values pass the steps that were registered after they were read."""
+        with self._turn.lock:
+            for name in self._early.names() & entries.keys():
+                self._early.may_be_written(name, entries[name].value, whose(name))
 
     def read_again(self, entries: Mapping[str, Any], *, unused: bool) -> bool:
         """Try again what could not be read, for the code is complete now or another; into the values that are in use.

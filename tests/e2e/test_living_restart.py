@@ -65,6 +65,11 @@ class Cart:
 """
 RAISES = "    def __hot_migrate__(self, old): self.size = len(self.itmes)"
 MENDED = "    def __hot_migrate__(self, old): self.size = len(self.items)"
+STEP = """
+import hotsession, shop
+@hotsession.migrate(shop.Cart, version=1)
+def add(cart): cart.items += ['more']
+"""
 RESTART = "hotsession.module(__name__).invalidate('each save shall bring a new process')"
 FAILED = (
     r"MigrationFailed: what is kept as 'carts': carts\['mine'\] is a Cart that could not be converted.*: "
@@ -159,6 +164,20 @@ def test_reset_drops_it(tmp_path: Path) -> None:
         assert reset(project, "carts") == "Built anew: carts."
         seen = found(server, 2)
         assert (seen["mine"], seen["n"]) == (None, [None, 7])
+
+
+def test_a_step_below_the_call_is_run(tmp_path: Path) -> None:
+    """A module that is imported after the value was asked for registers the step: it is run once, whatever follows."""
+    project = write_project(tmp_path / "project", PROJECT)
+    with ReloadedServer(UVICORN, "main:app", project) as server:
+        server.get("/put").raise_for_status()
+        server.write("steps.py", STEP)
+        server.edit("main.py", "async def put", "import steps\n\nasync def put")
+        for number in (2, 3):
+            server.write("shop.py", code(number, ""))
+            seen = found(server, number)
+            assert seen["mine"] == {"items": ["apple", "more"]}
+            assert seen["first"] == {"items": ["apple", "first", "more"]}
 
 
 def reset(project: Path, name: str) -> str:

@@ -223,3 +223,69 @@ def test_other_errors_are_never_too_early() -> None:
     assert not is_defined_below(AttributeError("n", name="n", obj=object()))
     assert not is_defined_below(NameError("n"))
     assert not is_defined_below(ValueError("n"))
+
+
+AFTER = """
+from hotsession.kept import keep
+import hotsession
+class Cart:
+    def __init__(self, n): self.n = n
+value = keep("value", dict)
+seen = vars(value["a"]).copy()
+{amid}
+@hotsession.migrate(Cart, version=1)
+def resize(cart): cart.size = cart.{name} * 2
+"""
+
+
+def importing(begin: Begin, text: str) -> Process:
+    """Start a process in which a module is in the midst of its import as long as its code runs."""
+    spec: Any = sys.__spec__
+    spec._initializing = True
+    try:
+        return begin(text)  # type: ignore[no-any-return]
+    finally:
+        spec._initializing = False
+
+
+async def test_a_step_that_is_registered_after_the_value_was_read_is_run(begin: Begin) -> None:
+    """When the app is up, once; nobody writes the value before that as if it had passed the step."""
+    keep_one(begin)
+    second = importing(begin, AFTER.format(name="n", amid=""))
+    assert shop().seen == {"n": 1}
+    second = importing(begin, AFTER.format(name="n", amid=""))  # it was killed before the app was up
+    second.carrier.settle_in()
+    assert vars(shop().value["a"]) == {"n": 1, "size": 2}
+    shop().value["a"].n = 5
+    second.carrier.flush()
+    third = importing(begin, AFTER.format(name="n", amid=""))
+    third.carrier.settle_in()
+    assert vars(shop().value["a"]) == {"n": 5, "size": 2}
+
+
+async def test_a_process_that_ends_amid_the_import_writes_what_has_passed_the_steps_so_far(begin: Begin) -> None:
+    """What it changed is not lost, and the steps that are registered later are run by the next."""
+    keep_one(begin)
+    flush = "value['b'] = 2; from hotsession.snapshot.opening import carrier; carrier().flush()"
+    for _ in range(2):
+        second = importing(begin, AFTER.format(name="n", amid=flush))
+    second.carrier.settle_in()
+    assert shop().value["b"] == 2
+    assert vars(shop().value["a"]) == {"n": 1, "size": 2}
+
+
+async def test_such_a_step_that_raises_keeps_the_value_from_being_written(
+    begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The app has it already, as it was: the log says so, and the fix brings back what it was before."""
+    keep_one(begin)
+    second = importing(begin, AFTER.format(name="m", amid=""))
+    before = content(second)
+    second.carrier.settle_in()
+    assert vars(shop().value["a"]) == {"n": 1}
+    assert "is not written until that is mended" in caplog.text
+    second.carrier.flush()
+    assert content(second) == before
+    third = importing(begin, AFTER.format(name="n", amid=""))
+    third.carrier.settle_in()
+    assert vars(shop().value["a"]) == {"n": 1, "size": 2}
