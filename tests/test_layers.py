@@ -19,7 +19,7 @@ LAYERS = [
     # what a process restart carries over
     "snapshot bytecode",
     # what users keep and build, and what a generation holds
-    "kept container handles services background",
+    "kept managers container handles services background",
     # what speaks ASGI to apps
     "asgi",
     # new code beside the old

@@ -11,7 +11,7 @@ import pytest
 from uvicorn import Config, Server
 
 import hotsession
-from hotsession import kept
+from hotsession import managers
 from hotsession.storages.sqlite import SQLiteStorage
 from hotsession.surroundings import workers
 from hotsession.surroundings.spawned import Spawned, _running
@@ -99,7 +99,7 @@ def test_memory_in_one_of_several_workers_is_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """With the cure, which is another storage: with that there is nothing to warn of."""
-    monkeypatch.setattr(kept, "worker_count", lambda: 4)
+    monkeypatch.setattr(managers, "worker_count", lambda: 4)
     with caplog.at_level(logging.WARNING, logger="hotsession"):
         hotsession.sessions("jobs", storage=SQLiteStorage(tmp_path / "sessions.db"))
         assert caplog.messages == []
