@@ -17,7 +17,17 @@ from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
 from hotsession.living.changes import GONE, Change
-from hotsession.living.graph import IMMUTABLE, KEYED, Step, finding, held_by, is_plain, refit, rehash
+from hotsession.living.graph import (
+    IMMUTABLE,
+    KEYED,
+    Step,
+    finding,
+    has_keys_to_follow,
+    held_by,
+    is_plain,
+    refit,
+    rehash,
+)
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
 from hotsession.living.outcome import Failed, Left, Outcome, written
@@ -25,7 +35,7 @@ from hotsession.living.rules import Rules
 from hotsession.living.swaps import Swaps
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
-_PATIENCE = 256  # as many more while the step of an object waits for what hangs on that
+_PATIENCE = 256  # as many more while an object is half done: its step, or its order of keys, waits for what it holds
 _END: tuple[Any, Any] = (None, None)
 
 
@@ -58,6 +68,7 @@ class Conversion:
         self._parts: dict[int, _Part] = {}
         self._swaps = Swaps()
         self._owing: dict[int, tuple[Any, Become, Change]] = {}  # objects whose own steps are to be run, by their ids
+        self._disordered: set[int] = set()  # ids of containers that may not find their keys
         self._has_run_steps = False
         self._late: dict[int, Any] = {}  # what stands for others since steps were run, by the ids of those
         self._keyed: list[_Part] = []  # dicts, sets and frozensets
@@ -105,7 +116,7 @@ class Conversion:
         ways: list[tuple[_Part | None, int, Iterator[tuple[Step, Any]]]] = [(None, 0, root)]
         pause_at = _PAUSE_EVERY
         while ways:
-            if len(parts) >= pause_at and (not self._owing or len(parts) >= pause_at + _PATIENCE):
+            if len(parts) >= pause_at and (self._is_settled() or len(parts) >= pause_at + _PATIENCE):
                 pause_at = len(parts) + _PAUSE_EVERY
                 yield
             whose, holder, inside = ways[-1]
@@ -128,14 +139,21 @@ class Conversion:
                 continue
             elif held := held_by(instance, self._kind(type(instance))):  # of another class by now
                 ways.append((part, id(instance), iter(held)))
+                if kind.base in KEYED and has_keys_to_follow(instance, kind.base):
+                    self._disordered.add(id(instance))
             else:
                 self._complete(part)
+
+    def _is_settled(self) -> bool:
+        """Whether somebody else may look: what is of its new class is as its code expects it."""
+        return not (self._owing or self._disordered)
 
     def _complete(self, part: _Part) -> None:
         """All that hangs on an object is done: it finds its keys again, and its own steps are run."""
         if part.kind.base in KEYED:
             self._keyed.append(part)
             self._having_keys(part, self._rehash)
+            self._disordered.discard(id(part.instance))
         if self._owing and not self._swaps and (owed := self._owing.pop(id(part.instance), None)):
             self._convert(*owed)
 
@@ -216,7 +234,7 @@ class Conversion:
         for number, part in enumerate(parts):
             if part.kind.base not in IMMUTABLE:
                 self._having_keys(part, self._refit)
-            if not number % _PAUSE_EVERY:
+            if number % _PAUSE_EVERY == _PAUSE_EVERY - 1:
                 yield
         self._find_again()
 

@@ -38,6 +38,14 @@ def is_plain(instance: Any, cls: type) -> bool:
         return False
 
 
+def has_keys_to_follow(instance: Any, base: Any) -> bool:
+    """Whether a dict or set has keys of classes that somebody needs to ask about."""
+    try:
+        return not ATOMS.issuperset(map(type, base.__iter__(instance)))
+    except RuntimeError:  # another thread is changing it
+        return True
+
+
 def held_by(instance: Any, kind: Kind) -> Iterable[tuple[Step, Any]]:
     """What an object holds, each with where it stands: as an attribute, at an index or key, or as a key itself.
 
