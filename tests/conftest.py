@@ -7,12 +7,17 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 from hotsession.registry import registry
+from hotsession.reload.adapters import origins
 from tests.effort import times
+
+TESTS = Path(__file__).parent
+WITHOUT_E2E = "not e2e"  # what `-m` says
 
 hypothesis.settings.register_profile(
     "hotsession",
@@ -25,12 +30,19 @@ hypothesis.settings.load_profile("hotsession")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for each processor: what starts servers and browsers mostly waits for them."""
-    return 0 if config.option.usepdb else min(2 * (os.cpu_count() or 1), 16)
+    """Two processes for each processor, as what starts servers and browsers mostly waits for them; else one."""
+    each = 1 if config.option.markexpr == WITHOUT_E2E else 2
+    return 0 if config.option.usepdb else min(each * (os.cpu_count() or 1), 16)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what nobody asked for before it is imported, in every process, and not after."""
+    return (config.option.markexpr == WITHOUT_E2E and collection_path == TESTS / "e2e") or None
 
 
 def pytest_configure() -> None:
     """Let servers that tests start hear what nohup, or a shell's background, ignores: a handler is not inherited."""
+    gc.disable()  # what is collected stays
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -41,6 +53,16 @@ def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of each `gc.collect()`: they live as long as the process anyway."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tests_are_no_app() -> Iterator[None]:
+    """Let the tests count as a library: every load of a project would look through all of their modules for models."""
+    libraries = (*origins._library_paths(), f"{TESTS}{os.sep}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(origins, "_library_paths", lambda: libraries)
+        yield
 
 
 @pytest.fixture(autouse=True)
