@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +15,11 @@ import pytest
 
 from hotsession.registry import registry
 from hotsession.reload.adapters import origins
-from tests.effort import times
+from tests.effort import be_quick, times
 
 TESTS = Path(__file__).parent
 WITHOUT_E2E = "not e2e"  # what `-m` says
-
-hypothesis.settings.register_profile(
-    "hotsession",
-    max_examples=times(20, 200),
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # that says something of the machine
-)
-hypothesis.settings.load_profile("hotsession")
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own there; where a flush to disk takes no time, however busy the disk is
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -40,9 +34,33 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return (config.option.markexpr == WITHOUT_E2E and collection_path == TESTS / "e2e") or None
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how much effort is made, and where files lie; let collecting tests, which all stay, collect no garbage."""
+    gc.disable()
+    if config.option.markexpr == WITHOUT_E2E:
+        be_quick()
+        if _has_room(IN_MEMORY):
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+    hypothesis.settings.register_profile(
+        "hotsession",
+        max_examples=times(20, 200, 8),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],  # that says something of the machine
+    )
+    hypothesis.settings.load_profile("hotsession")
+    _hear_signals()
+
+
+def _has_room(directory: Path) -> bool:
+    """Whether the files of all tests fit; containers often have 64 MB there."""
+    try:
+        return os.access(directory, os.W_OK) and shutil.disk_usage(directory).free > 1 << 30
+    except OSError:
+        return False
+
+
+def _hear_signals() -> None:
     """Let servers that tests start hear what nohup, or a shell's background, ignores: a handler is not inherited."""
-    gc.disable()  # what is collected stays
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -63,6 +81,13 @@ def tests_are_no_app() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(origins, "_library_paths", lambda: libraries)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_garbage_of_others() -> None:
+    """Keep also what the files before have imported, or left, out of each `gc.collect()`."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
