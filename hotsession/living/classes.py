@@ -189,7 +189,8 @@ class Living:
                     error,
                 )
             else:
-                self._rebased[cls] = before._replace(version=shape_of(cls).version)  # nobody knows who had a step
+                now = shape_of(cls)  # nobody knows who had a step
+                self._rebased[cls] = before._replace(version=now.version, versions=now.versions)
 
     def _stays(self, cls: type) -> bool:
         """Whether a class is the one that its own module has by its name."""

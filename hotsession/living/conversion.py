@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import inspect
 import types
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
@@ -18,8 +18,9 @@ from hotsession.living.changes import GONE, Change
 from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
-from hotsession.living.outcome import Failed, Left, Outcome, written
+from hotsession.living.outcome import Failed, Left, Outcome, from_users_frame, written
 from hotsession.living.rules import Rules
+from hotsession.living.versions import Step as OwnStep
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
 
@@ -177,7 +178,7 @@ class Conversion:
         for name in made.missing:
             self.outcome.missing[f"{change.name}.{name}"] += 1
         self._has_changed = True
-        if change.steps:
+        if made.steps:
             self._steps.append((instance, made, change))
         if made.instance is not instance:
             self.outcome.anew[change.name] += 1
@@ -264,26 +265,22 @@ class Conversion:
         if type(instance) is not change.new:  # another conversion was faster, or has undone it
             return
         before = Before(instance, self._kind)
-        for step in change.steps:
+        for step in made.steps:
             try:
-                step(instance)
+                step.call(instance)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
                 before.restore()
                 self._undo(original, made, change, step, error)
                 return
 
-    def _undo(
-        self, original: Any, made: Become, change: Change, step: Callable[[Any], object], error: BaseException
-    ) -> None:
+    def _undo(self, original: Any, made: Become, change: Change, step: OwnStep, error: BaseException) -> None:
         path = self._path(original)
         made.undo()
         self.outcome.converted[change.name] -= 1
         if made.instance is not original:
             self._rules.twins.pop(id(original), None)
             self._back[id(made.instance)] = original
-        name = getattr(step, "__qualname__", "")
-        name = f"{change.new.__qualname__}.__hot_migrate__" if "<lambda>" in name or not name else name
-        self.outcome.failed.append(Failed(change.name, path, name, error))
+        self.outcome.failed.append(Failed(change.name, path, step.name, from_users_frame(error)))
 
 
 def _holds_the_same(one: Any, other: Any, base: Any) -> bool:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from hotsession.errors import ConfigurationError
 from hotsession.living.classes import living
-from hotsession.living.shapes import RENAMED, STEPS
+from hotsession.living.shapes import RENAMED
+from hotsession.living.versions import STEPS
 from hotsession.registry import registry
 
 C = TypeVar("C", bound=type)
@@ -20,7 +21,15 @@ def migrate(cls: type, *, version: int) -> Callable[[F], F]:
     After a save it is called once with each object that is of an older version, when its session is touched or soon
     after, and with those that a restart brings back. At that time the object is of the new class, new fields have
     their defaults, and all that it holds has been converted. Steps run in the order of their versions. If one raises,
-    the object stays as it was before, and it is tried again after the next save.
+    the object stays as it was before, and whoever asks for its session gets `MigrationFailed`, until it is tried again
+    after the next save.
+
+    Each class counts its versions for itself: an object of a subclass passes the steps of the base as well as those of
+    the subclass, also where both are called version 1.
+
+    No object passes a step twice. When the edit is undone, the older class gets its objects back as the step left
+    them, and they remember that they have passed it: redone, it is run with those alone that were made in between.
+    To have a step run that was wrong at first, give the mended one the next version.
 
     Say it in the module of the class. A class whose objects convert themselves has a method
     ``__hot_migrate__(self, old_version)`` instead, and says its version in ``__hot_version__``.

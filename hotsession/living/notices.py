@@ -74,12 +74,12 @@ class Notices:
 
     def _failed(self, whose: str, root: str, failed: Failed) -> None:
         if self._first("failed", whose, failed.path, repr(failed.error)):
-            frames = traceback.extract_tb(failed.error.__traceback__)[1:]
+            frames = traceback.extract_tb(failed.error.__traceback__)
             logger.error(
-                "%s: %s. It is tried again after the next save.\n%s",
+                "%s: %s. It is tried again after the next save.%s",
                 whose,
                 failed_words(root, failed),
-                "".join(traceback.format_list(frames)).rstrip(),
+                "".join(["\n", *traceback.format_list(frames)]).rstrip(),
             )
 
     def _first(self, *what: str) -> bool:

@@ -9,6 +9,7 @@ import sys
 import types
 from typing import Any
 
+from hotsession.living.asides import NOTES
 from hotsession.living.classes import living
 from hotsession.living.defaults import fill_in
 from hotsession.living.layouts import member_named
@@ -94,7 +95,8 @@ def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) ->
         fill_without(instance, (given, (), setter))
     if fields_of(type(instance)) is None:
         had = state_of(instance)
-        aside = {name: value for name, value in aside.items() if name in had or not put(instance, name, value)}
+        stays = NOTES | had.keys()
+        aside = {name: value for name, value in aside.items() if name in stays or not put(instance, name, value)}
     asides = living().asides
     asides.put(instance, asides.of(instance) | aside)
 

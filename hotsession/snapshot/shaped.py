@@ -75,4 +75,4 @@ def written_shapes(classes: Iterable[type], owns: Callable[[type], bool]) -> byt
 
 def read_shapes(data: bytes) -> dict[tuple[str, str], Shape]:
     """What `written_shapes` wrote."""
-    return {name: Shape(*shape) for name, shape in pickle.loads(data).items()} if data else {}
+    return {name: Shape.written(*shape) for name, shape in pickle.loads(data).items()} if data else {}

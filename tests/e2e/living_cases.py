@@ -46,7 +46,23 @@ RAISING = (
     ),
 )
 
+_BASE = "class Base:\n    def __init__(self): self.x = [0]\n"
+_BASE_STEP = _BASE + "@hotsession.migrate(Base, version=1)\ndef one(a): a.x.append('base')\n"
+_SUB = "class A(Base): pass\n"
+_SUB_STEP = _SUB + "@hotsession.migrate(A, version=1)\ndef sub(a): a.x.append('sub')\n"
+
 MORE = (
+    Case(
+        "a step of a subclass after one of its base, undone and redone",
+        (_BASE + _SUB, _BASE_STEP + _SUB, _BASE_STEP + _SUB_STEP, _BASE + _SUB, _BASE_STEP + _SUB_STEP),
+        "shop.A()",
+        (
+            "it.x == [0, 'base']",
+            "it.x == [0, 'base', 'sub']",
+            "it.x[0] == 0 and type(it) is shop.A",  # bytes of a kept value that nobody changed are those of before
+            "it.x == [0, 'base', 'sub'] and type(it) is shop.A",
+        ),
+    ),
     Case(
         "steps in order, each once",
         (
