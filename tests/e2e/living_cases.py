@@ -48,6 +48,7 @@ RAISING = (
 
 _BASE = "class Base:\n    def __init__(self): self.x = [0]\n"
 _BASE_STEP = _BASE + "@hotsession.migrate(Base, version=1)\ndef one(a): a.x.append('base')\n"
+_OPEN = "model_config = {'extra': 'allow'}\n    "
 _SUB = "class A(Base): pass\n"
 _SUB_STEP = _SUB + "@hotsession.migrate(A, version=1)\ndef sub(a): a.x.append('sub')\n"
 
@@ -98,6 +99,20 @@ MORE = (
         (
             "it.model_dump(exclude_unset=True) == {'a': 1, 'c': 5}",
             "it.model_dump(exclude_unset=True) == {'a': 1, 'b': 5}",
+        ),
+    ),
+    Case(
+        "a pydantic model: an extra value declared, undone, and extra values forbidden, and allowed again",
+        tuple(
+            f"class A(pydantic.BaseModel):\n    {lines}a: int = 1"
+            for lines in (_OPEN, _OPEN + "z: int = 0\n    ", _OPEN, "", _OPEN)
+        ),
+        "shop.A(z=5, y=6)",
+        (
+            "(it.z, it.model_extra, it.model_dump()) == (5, {'y': 6}, {'z': 5, 'a': 1, 'y': 6})",
+            "it == shop.A(z=5, y=6)",
+            "it.model_dump() == {'a': 1}",
+            "it == shop.A(z=5, y=6) and not setattr(it, 'q', 3) and it.model_dump().pop('q') == 3",
         ),
     ),
     Case(
