@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from hotsession.living.asides import Asides
 from hotsession.living.changes import GONE, Change, change
 from hotsession.living.conversion import Conversion
+from hotsession.living.generics import parametrised, renewed, with_arguments
 from hotsession.living.kinds import Kind, kind_of
 from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
 from hotsession.living.notices import Notices
@@ -54,7 +55,7 @@ class Living:
         self._addresses: WeakKeyDictionary[type, tuple[str, str]] = WeakKeyDictionary()
         self._shapes: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
         self._rebased: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
-        self._changes: WeakKeyDictionary[type, Change] = WeakKeyDictionary()
+        self._changes: WeakKeyDictionary[type, Change | None] = WeakKeyDictionary()
         self._kinds: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
         self._is_own: Callable[[str], bool] = lambda module: False
         self._in_slices: WeakSet[Conversion] = WeakSet()
@@ -126,19 +127,40 @@ class Living:
 
     def change_of(self, cls: type) -> Change | None:
         """What became of a class; None if it is as it was."""
-        known = self._changes.get(cls)
-        if known is not None:
-            return known
+        try:
+            return self._changes[cls]
+        except KeyError:
+            made = self._changes[cls] = self._look(cls)
+            return made
+
+    def _look(self, cls: type) -> Change | None:
         if cls in self._rebased:
             return change(cls, self._rebased[cls], cls)
+        made_of = parametrised(cls)
+        if made_of is not None:
+            origin = self._now(made_of.origin)
+            arguments = tuple(renewed(each, self._class_now) for each in made_of.arguments)
+            if origin is made_of.origin and arguments == made_of.arguments:
+                return None
+            new = with_arguments(origin, arguments) if isinstance(origin, type) else origin
+            return change(cls, shape_of(cls), new)
+        if cls not in self._addresses:
+            return None
+        new = self._now(cls)
+        return None if new is cls else change(cls, self._shapes[cls], new)  # else it is in place after all
+
+    def _now(self, cls: type) -> Any:
+        """What has the name of a class now, or `GONE`."""
         address = self._addresses.get(cls)
         if address is None:
-            return None
+            return cls
         found = current(*address, self.moves)
-        if found is cls:  # it is in place after all
-            return None
-        made = self._changes[cls] = change(cls, self._shapes[cls], GONE if found is MISSING else found)
-        return made
+        return GONE if found is MISSING else found
+
+    def _class_now(self, cls: type) -> type:
+        """The class that has the name of one now; itself if none has."""
+        known = self.change_of(cls)
+        return known.new if known is not None and isinstance(known.new, type) else cls
 
     def kind_of(self, cls: type) -> Kind:
         """How objects of a class hold others."""
@@ -150,7 +172,10 @@ class Living:
     def owns(self, cls: type) -> bool:
         """Whether a class is the app's."""
         module = _module_of(cls)
-        return cls in self._addresses or self._is_own(module) or is_own_module(module)
+        if cls in self._addresses or self._is_own(module) or is_own_module(module):
+            return True
+        made_of = parametrised(cls)
+        return made_of is not None and any(isinstance(each, type) and self.owns(each) for each in made_of.arguments)
 
     def reference(self, found: Any) -> Any:
         """What a class or function is now: itself, a newer one, or `GONE`."""

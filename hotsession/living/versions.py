@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from hotsession.living.generics import origin_of
+
 VERSION = "__hot_version__"
 METHOD = "__hot_migrate__"
 STEPS = "__hot_steps__"
@@ -93,7 +95,7 @@ def _teller(cls: type) -> type | None:
 
 
 def _name(base: type, cls: type) -> str:
-    return OWN if base is cls else base.__qualname__
+    return OWN if base is origin_of(cls) else base.__qualname__
 
 
 def _migrate(before: int, instance: Any) -> object:

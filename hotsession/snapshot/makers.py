@@ -9,6 +9,7 @@ import sys
 import types
 from typing import Any
 
+from hotsession.living import generics
 from hotsession.living.asides import NOTES
 from hotsession.living.classes import living
 from hotsession.living.defaults import fill_in
@@ -78,6 +79,11 @@ def make_cell() -> types.CellType:
 def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     """Give a cell its contents, which may refer to the function that the cell belongs to."""
     (cell.cell_contents,) = state
+
+
+def with_arguments(origin: Any, arguments: tuple[Any, ...]) -> Any:
+    """A pydantic model that was given parameters."""
+    return generics.with_arguments(origin, arguments)
 
 
 def fill_slots(instance: object, state: dict[str, Any]) -> None:

@@ -49,6 +49,8 @@ RAISING = (
 _BASE = "class Base:\n    def __init__(self): self.x = [0]\n"
 _BASE_STEP = _BASE + "@hotsession.migrate(Base, version=1)\ndef one(a): a.x.append('base')\n"
 _OPEN = "model_config = {'extra': 'allow'}\n    "
+_ITEM = "class Item(pydantic.BaseModel):\n    a: int\n"
+_PAGE = "T = typing.TypeVar('T')\nclass Page(pydantic.BaseModel, typing.Generic[T]):\n    items: list[T]\nNEW"
 _SUB = "class A(Base): pass\n"
 _SUB_STEP = _SUB + "@hotsession.migrate(A, version=1)\ndef sub(a): a.x.append('sub')\n"
 
@@ -113,6 +115,19 @@ MORE = (
             "it == shop.A(z=5, y=6)",
             "it.model_dump() == {'a': 1}",
             "it == shop.A(z=5, y=6) and not setattr(it, 'q', 3) and it.model_dump().pop('q') == 3",
+        ),
+    ),
+    Case(
+        "a pydantic model with parameters: it and the class that it was given are edited",
+        (
+            _ITEM + _PAGE.replace("NEW", ""),
+            _ITEM + "    b: int = 2\n" + _PAGE.replace("NEW", "    def f(self): return 'new'\n"),
+            _ITEM + _PAGE.replace("NEW", ""),
+        ),
+        "shop.Page[shop.Item](items=[shop.Item(a=1)])",
+        (
+            "it.f() == 'new' and type(it) is shop.Page[shop.Item] and it.model_dump() == {'items': [{'a': 1, 'b': 2}]}",
+            "type(it) is shop.Page[shop.Item] and it.model_dump() == {'items': [{'a': 1}]}",
         ),
     ),
     Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import pytest
@@ -106,3 +107,113 @@ def test_extra_values_follow_their_classes(code: Code) -> None:
     inner = "class B:\n    def f(self): return 'F'\n"
     held = Held(code, model(OPEN) + inner.replace("F", "old"), "shop.A(b=shop.B())", restart=False)
     assert held.save(model(OPEN, "z: int = 0") + inner.replace("F", "new")).b.f() == "new"
+
+
+ITEM = "class Item(pydantic.BaseModel):\n    a: int\n"
+OTHER = "class Other(pydantic.BaseModel):\n    c: int = 1\n"
+PAGE = """
+T = typing.TypeVar("T")
+class Page(pydantic.BaseModel, typing.Generic[T]):
+    items: list[T]
+    def f(self): return "old"
+def later(): return Page[list[Item] | None](items=[[Item(a=1)], None])
+"""
+NEW_PAGE = PAGE.replace('"old"', '"new"').replace("items: list[T]", "items: list[T]\n    size: int = 7")
+NEW_ITEM = ITEM + "    b: int = 2\n"
+SHOP = HEAD + ITEM + OTHER + PAGE
+NEW_SHOP = HEAD + NEW_ITEM + OTHER + NEW_PAGE
+IN_MODULE = "PageOfItems = Page[Item]\n"
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("before", ["", IN_MODULE])
+@pytest.mark.parametrize("after", ["", IN_MODULE])
+def test_a_model_with_parameters_follows(code: Code, restart: bool, before: str, after: str) -> None:
+    """The object is of the new model with the parameters as they are now, wherever that was made of them."""
+    held = Held(code, SHOP + before, "shop.Page[shop.Item](items=[shop.Item(a=1)])", restart=restart)
+    it = held.save(NEW_SHOP + after)
+    assert type(it) is held.shop.Page[held.shop.Item]
+    assert isinstance(it, held.shop.Page)
+    assert it.f() == "new"
+    assert it.model_dump() == {"items": [{"a": 1, "b": 2}], "size": 7}
+    assert type(it).model_validate(it.model_dump()) == it
+    assert isinstance(held.save(SHOP + before), held.shop.Page[held.shop.Item])
+    assert held.it.model_dump() == {"items": [{"a": 1}]}
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    "make",
+    [
+        "shop.Page[shop.Page[shop.Item]](items=[shop.Page[shop.Item](items=[])])",
+        "shop.Page[typing.Optional[shop.Item]](items=[None])",
+        "shop.Page[dict[str, shop.Item]](items=[])",
+        "shop.Page[typing.Annotated[shop.Item, 'x']](items=[])",
+        "shop.Page[typing.Literal['x']](items=[])",
+        "shop.later()",
+    ],
+)
+def test_parameters_that_hold_classes_follow(code: Code, restart: bool, make: str) -> None:
+    """Models with parameters as parameters, and what `typing` makes of classes, are made of the new ones."""
+    held = Held(code, SHOP, make.replace("typing.", "shop.typing."), restart=restart)
+    it = held.save(NEW_SHOP)
+    wanted = eval(make, {"shop": held.shop, "typing": typing})  # noqa: S307 - the expression of the test
+    assert type(it) is type(wanted)
+    assert it == wanted
+
+
+def test_a_parameter_alone_follows(code: Code) -> None:
+    """The model stays in its module, the class that it was given is replaced in another."""
+    lib = code.first("lib", HEAD + OTHER + PAGE)
+    shop = code.first(text=HEAD + ITEM)
+    session = {"it": lib.Page[shop.Item](items=[shop.Item(a=1)]), "same": lib.Page[int](items=[1])}
+    same = type(session["same"])
+    shop = code.save(HEAD + NEW_ITEM)
+    assert not follow(session).left
+    assert type(session["it"]) is lib.Page[shop.Item]
+    assert session["it"].items == [shop.Item(a=1, b=2)]
+    assert type(session["same"]) is same
+
+
+@BOTH_WAYS
+def test_a_model_that_takes_no_parameters_any_more(code: Code, restart: bool) -> None:
+    """Its objects are at least of the model."""
+    held = Held(code, SHOP, "shop.Page[shop.Item](items=[shop.Item(a=1)])", restart=restart)
+    it = held.save(NEW_SHOP.replace(", typing.Generic[T]", "").replace("list[T]", "list[Item]"))
+    assert type(it) is held.shop.Page
+    assert it.items == [held.shop.Item(a=1, b=2)]
+
+
+def test_a_model_with_parameters_whose_class_is_gone(code: Code) -> None:
+    """It lives on, is told of, and follows when the class is back; a parameter that is gone stays what it was."""
+    shop = code.first(text=SHOP)
+    session = {"it": shop.Page[shop.Item](items=[])}
+    code.save(HEAD + ITEM)
+    [left] = follow(session).left
+    assert (left.cls, left.why) == ("Page[Item]", "its class is gone")
+    now = code.save(HEAD + NEW_PAGE)
+    follow(session)
+    assert type(session["it"]) is now.Page[shop.Item]
+    now = code.save(NEW_SHOP)
+    assert not follow(session).left
+    assert type(session["it"]) is now.Page[now.Item]
+
+
+@BOTH_WAYS
+def test_steps_of_a_model_with_parameters_are_those_of_the_model(code: Code, restart: bool) -> None:
+    """They run once, whatever the parameters are, also when these are not the same any more."""
+    step = "@hotsession.migrate(Page, version=1)\ndef more(page): page.items.append(9)\n"
+    held = Held(code, SHOP, "[shop.Page[int](items=[]), shop.Page[shop.Item](items=[])]", restart=restart)
+    for text in (SHOP + step, NEW_SHOP + step, SHOP, SHOP + step):
+        held.save(text)
+        assert [page.items for page in held.it] == [[9], [9]]
+
+
+@BOTH_WAYS
+def test_generic_classes_of_python_follow(code: Code, restart: bool) -> None:
+    """Objects of a generic dataclass are of the class itself, and follow like any."""
+    text = "T = typing.TypeVar('T')\n@dataclass\nclass G(typing.Generic[T]):\n    a: T\n"
+    held = Held(code, HEAD + ITEM + text, "shop.G[shop.Item](shop.Item(a=1))", restart=restart)
+    it = held.save(HEAD + NEW_ITEM + text + "    b: int = 2\n")
+    assert type(it) is held.shop.G
+    assert (it.a, it.b) == (held.shop.Item(a=1, b=2), 2)
