@@ -8,8 +8,28 @@ from typing import Any
 from hotsession.living.shapes import PLAIN, Shape, said, shape_of
 from hotsession.living.versions import Step, steps_between
 
-GONE = object()
-"""What `Change.new` is where nothing has the name of a class any more."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nothing:
+    """What `Change.new` is where nothing stands for a class.
+
+    Args:
+        why: the reason.
+        cure: what would help.
+    """
+
+    why: str
+    cure: str
+
+
+GONE = Nothing("its class is gone", "It follows when the class is back, or hotsession.moved() tells where")
+"""Nothing has its name any more."""
+
+NAMELESS = Nothing(
+    "its class is one that the old code made while it ran, and is found by no name",
+    "Objects of a class that stands in its module follow, or of one that is put there by its own name",
+)
+"""It was made in a function, say: the new code may make another one, and nobody knows which one that would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +39,7 @@ class Change:
     Args:
         name: its name, for people.
         old: the shape that its objects have.
-        new: what has its name now: a class, or something else, or `GONE`.
+        new: what has its name now: a class, or something else, or `Nothing`.
         shape: the shape of the new class.
         steps: what is called with an object that has become one of the new class, in order.
         is_simple: whether nothing but the class of its objects changes.

@@ -25,11 +25,11 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from hotsession.living.asides import Asides
-from hotsession.living.changes import GONE, Change, change
+from hotsession.living.changes import GONE, NAMELESS, Change, change
 from hotsession.living.conversion import Conversion
 from hotsession.living.generics import parametrised, renewed, with_arguments
 from hotsession.living.kinds import Kind, kind_of
-from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
+from hotsession.living.lookup import MISSING, classes_in, current, find, is_of_old_code, is_outdated, mark_as_old
 from hotsession.living.notices import Notices
 from hotsession.living.outcome import Failed, Outcome
 from hotsession.living.owning import is_own_module
@@ -53,6 +53,7 @@ class Living:
         self.stuck: dict[str, Sequence[Failed]] = {}
         self.lock = threading.RLock()  # of who converts: one at a time
         self._addresses: WeakKeyDictionary[type, tuple[str, str]] = WeakKeyDictionary()
+        self._has_old_code = False
         self._shapes: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
         self._rebased: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
         self._changes: WeakKeyDictionary[type, Change | None] = WeakKeyDictionary()
@@ -79,20 +80,19 @@ class Living:
             self._changes.clear()
             self._kinds.clear()
             self._rebased.clear()
-            found = [
-                (cls, name, path)
-                for name, module in replaced.items()
-                if module is not None
-                for path, cls in classes_in(module)
-            ]
+            old = {name: module for name, module in replaced.items() if module is not None}
+            for module in old.values():
+                mark_as_old(module)
+            found = [(cls, name, path) for name, module in old.items() for path, cls in classes_in(module)]
             for cls, name, path in found:
                 self._addresses[cls] = name, path
                 self._shapes[cls] = shape_of(cls)
             for cls, _, _ in found:
                 self._rebase(cls)
-            if self._addresses:
+            self._has_old_code |= bool(old)
+            if self._has_old_code:
                 self.look_again()
-            return bool(self._addresses)
+            return self._has_old_code
 
     def look_again(self) -> None:
         """Have everything looked at once more: old code may have made objects of old classes since."""
@@ -145,7 +145,7 @@ class Living:
             new = with_arguments(origin, arguments) if isinstance(origin, type) else origin
             return change(cls, shape_of(cls), new)
         if cls not in self._addresses:
-            return None
+            return change(cls, shape_of(cls), NAMELESS) if is_of_old_code(cls) else None
         new = self._now(cls)
         return None if new is cls else change(cls, self._shapes[cls], new)  # else it is in place after all
 
@@ -181,7 +181,7 @@ class Living:
         """What a class or function is now: itself, a newer one, or `GONE`."""
         if isinstance(found, type):
             known = self.change_of(found)
-            return found if known is None else known.new
+            return found if known is None or known.new is NAMELESS else known.new
         if not isinstance(found, FunctionType) or not self._is_own(_module_of(found)) or not is_outdated(found):
             return found
         if "<" in found.__qualname__:  # it has no name that it could be found by

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
-from hotsession.living.changes import GONE, Change
+from hotsession.living.changes import GONE, Change, Nothing
 from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
@@ -162,10 +162,8 @@ class Conversion:
         return now
 
     def _made(self, instance: Any, change: Change) -> Any:
-        if change.new is GONE:
-            raise CannotFollow(
-                "its class is gone", "It follows when the class is back, or hotsession.moved() tells where"
-            )
+        if isinstance(change.new, Nothing):
+            raise CannotFollow(change.new.why, change.new.cure)
         if isinstance(instance, enum.Enum):
             member = member_of(instance, change.new)
             self.outcome.converted[change.name] += 1

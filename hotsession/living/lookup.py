@@ -9,6 +9,8 @@ from typing import Any
 
 MISSING = object()
 
+_OLD = "__hot_replaced__"  # in the globals of a module, which what libraries generate from them has not
+
 
 def classes_in(module: ModuleType) -> Iterator[tuple[str, type]]:
     """The classes that a module defines, with those inside of them: each with the name that it is found by."""
@@ -86,6 +88,29 @@ def is_outdated(function: Any) -> bool:
         inner = wrapped
     module = sys.modules.get(_text(inner, "__module__"))
     return module is not None and vars(module) is not inner.__globals__
+
+
+def mark_as_old(module: ModuleType) -> None:
+    """Have functions of a module know that it has been replaced: they have its globals, and may outlive it."""
+    vars(module)[_OLD] = True
+
+
+def is_of_old_code(cls: type) -> bool:
+    """Whether a class that no name leads to was made by code that has been replaced since: its functions, or a base's.
+
+    One without any function, as ``type("A", (), {})`` makes it, has no old code that anybody could miss the new one of.
+    """
+    module = sys.modules.get(_text(cls, "__module__"))
+    if find(module, _text(cls, "__qualname__")) is cls:
+        return False
+    return any(_OLD in function.__globals__ for base in cls.__mro__ for function in _functions(base))
+
+
+def _functions(cls: type) -> Iterator[FunctionType]:
+    for found in list(vars(cls).values()):
+        inner = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+        if isinstance(inner, FunctionType):
+            yield inner
 
 
 def _text(found: object, name: str) -> str:

@@ -131,6 +131,15 @@ MORE = (
         ),
     ),
     Case(
+        "a class made in a function",
+        tuple(
+            f"def make():\n    class A:\n        def f(self): return '{text}'\n    return A()"
+            for text in ("old", "new")
+        ),
+        "shop.make()",
+        ("it.f() == 'old' and shop.make().f() == 'new'",),
+    ),
+    Case(
         "a class moved to another module",
         (
             "@dataclass\nclass A:\n    a: int",
