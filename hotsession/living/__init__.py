@@ -10,7 +10,7 @@ The same rules hold in place, after a reload, and for what is read from the snap
     versions.py  which version objects are of, and what brings them to the next (pure)
     fields.py    what becomes of the attributes of an object whose class changed (pure)
     pydantic_models.py  what is particular to pydantic models (pure)
-    generics.py  pydantic models that are given parameters, as in Page[Item] (pure)
+    generics.py  what is made of classes by giving them parameters (pure)
     asides.py    values of fields that are gone, until these return
     kinds.py     how an object holds others, by its class
     graph.py     what an object holds, and how to put something else in a place

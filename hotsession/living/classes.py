@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import abc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
@@ -27,9 +26,17 @@ from weakref import WeakKeyDictionary, WeakSet
 from hotsession.living.asides import Asides
 from hotsession.living.changes import GONE, NAMELESS, Change, change
 from hotsession.living.conversion import Conversion
-from hotsession.living.generics import parametrised, renewed, with_arguments
+from hotsession.living.generics import ALIASES, parametrised, renewed, with_arguments
 from hotsession.living.kinds import Kind, kind_of
-from hotsession.living.lookup import MISSING, classes_in, current, find, is_of_old_code, is_outdated, mark_as_old
+from hotsession.living.lookup import (
+    MISSING,
+    classes_in,
+    current,
+    goes_by_its_name,
+    has_old_code,
+    is_outdated,
+    mark_as_old,
+)
 from hotsession.living.notices import Notices
 from hotsession.living.outcome import Failed, Outcome
 from hotsession.living.owning import is_own_module
@@ -145,9 +152,14 @@ class Living:
             new = with_arguments(origin, arguments) if isinstance(origin, type) else origin
             return change(cls, shape_of(cls), new)
         if cls not in self._addresses:
-            return change(cls, shape_of(cls), NAMELESS) if is_of_old_code(cls) else None
+            return change(cls, shape_of(cls), NAMELESS) if self._is_lost(cls) else None
         new = self._now(cls)
         return None if new is cls else change(cls, self._shapes[cls], new)  # else it is in place after all
+
+    def _is_lost(self, cls: type) -> bool:
+        """Whether a class that no name leads to is of code, or of a base, that was replaced."""
+        bases = [base for base in cls.__mro__ if base in self._addresses]
+        return not goes_by_its_name(cls) and (has_old_code(cls) or any(self._now(base) is not base for base in bases))
 
     def _now(self, cls: type) -> Any:
         """What has the name of a class now, or `GONE`."""
@@ -178,10 +190,12 @@ class Living:
         return made_of is not None and any(isinstance(each, type) and self.owns(each) for each in made_of.arguments)
 
     def reference(self, found: Any) -> Any:
-        """What a class or function is now: itself, a newer one, or `GONE`."""
+        """What a class, function, or what `typing` makes of classes is now: itself, a newer one, or `GONE`."""
         if isinstance(found, type):
             known = self.change_of(found)
             return found if known is None or known.new is NAMELESS else known.new
+        if type(found) in ALIASES:
+            return renewed(found, self._class_now)
         if not isinstance(found, FunctionType) or not self._is_own(_module_of(found)) or not is_outdated(found):
             return found
         if "<" in found.__qualname__:  # it has no name that it could be found by
@@ -219,8 +233,7 @@ class Living:
 
     def _stays(self, cls: type) -> bool:
         """Whether a class is the one that its own module has by its name."""
-        module = _module_of(cls)
-        return self._is_own(module) and find(sys.modules.get(module), cls.__qualname__) is cls
+        return self._is_own(_module_of(cls)) and goes_by_its_name(cls)
 
 
 def _module_of(found: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
 from hotsession.living.changes import GONE, Change, Nothing
+from hotsession.living.generics import ALIASES
 from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
@@ -136,7 +137,7 @@ class Conversion:
         """An object as it is now, of its new class; or what stands for it."""
         if self._given:
             return self._given.get(id(instance), instance)
-        if issubclass(cls, type) or cls is types.FunctionType:
+        if issubclass(cls, type) or cls is types.FunctionType or cls in ALIASES:
             return self._referred(instance)
         try:
             change = self._changes[cls]

@@ -1,7 +1,7 @@
-"""Pydantic models that are given parameters, as in ``Page[Item]``: classes that nobody wrote, made of others. Pure.
+"""What is made of classes by giving them parameters: pydantic models, as in ``Page[Item]``, and ``list[Item]``. Pure.
 
-Such a class goes by what it is made of, as it has no place in a module that could be relied on. It imports nothing of
-pydantic.
+A model with parameters is a class that nobody wrote. It goes by what it is made of, as it has no place in a module
+that could be relied on. It imports nothing of pydantic.
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ import functools
 import logging
 import operator
 import types
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 logger = logging.getLogger("hotsession")
+
+
+_SOME = (list[int], int | str, typing.List[int], typing.Optional[int], typing.Annotated[int, 0])  # noqa: UP006, UP045 - all types
+ALIASES: frozenset[type] = frozenset(map(type, _SOME))
+"""What `typing` makes of classes. An object that is made of ``G[Item]`` holds that, if `G` is generic."""
 
 
 class Parametrised(NamedTuple):

@@ -95,14 +95,16 @@ def mark_as_old(module: ModuleType) -> None:
     vars(module)[_OLD] = True
 
 
-def is_of_old_code(cls: type) -> bool:
-    """Whether a class that no name leads to was made by code that has been replaced since: its functions, or a base's.
+def goes_by_its_name(cls: type) -> bool:
+    """Whether a class is the one that its own module has by its name."""
+    return find(sys.modules.get(_text(cls, "__module__")), _text(cls, "__qualname__")) is cls
 
-    One without any function, as ``type("A", (), {})`` makes it, has no old code that anybody could miss the new one of.
+
+def has_old_code(cls: type) -> bool:
+    """Whether functions of a class, or of a base, are of a module that has been replaced.
+
+    One without any function, as ``type("A", (), {})`` makes it, has no code that anybody could miss the new one of.
     """
-    module = sys.modules.get(_text(cls, "__module__"))
-    if find(module, _text(cls, "__qualname__")) is cls:
-        return False
     return any(_OLD in function.__globals__ for base in cls.__mro__ for function in _functions(base))
 
 

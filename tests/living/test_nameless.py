@@ -31,6 +31,7 @@ WAYS = {
     "    return Local\n",
     "derived from one that follows": "class Base:\n    def f(self): return 1\n"
     "def make():\n    class Local(Base): pass\n    return Local\n",
+    "derived from one without code": "class Base: pass\ndef make():\n    class Local(Base): pass\n    return Local\n",
     "a pydantic model": "def make():\n    class Local(pydantic.BaseModel):\n        a: int = 1\n"
     "        def f(self): return 1\n    return Local\n",
 }

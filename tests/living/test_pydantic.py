@@ -217,3 +217,31 @@ def test_generic_classes_of_python_follow(code: Code, restart: bool) -> None:
     it = held.save(HEAD + NEW_ITEM + text + "    b: int = 2\n")
     assert type(it) is held.shop.G
     assert (it.a, it.b) == (held.shop.Item(a=1, b=2), 2)
+    assert it.__orig_class__ == held.shop.G[held.shop.Item]
+
+
+def test_what_typing_makes_of_classes_follows(code: Code) -> None:
+    """In a session as well as anywhere; what holds no class that was replaced is the same object as before."""
+    make = "[list[shop.Item], shop.Item | None, shop.typing.Optional[shop.Item], dict[str, int]]"
+    session = {"it": eval(make, {"shop": code.first(text=HEAD + ITEM)})}  # noqa: S307 - the expression of the test
+    same = session["it"][3]
+    shop = code.save(HEAD + NEW_ITEM)
+    follow(session)
+    assert session["it"] == eval(make, {"shop": shop})  # noqa: S307 - as above
+    assert session["it"][3] is same
+
+
+DATACLASS = "@pydantic.dataclasses.dataclass{}\nclass A:\n    a: int\n"
+SQL = "import sqlmodel\nclass A(sqlmodel.SQLModel):\n    a: int\n"
+RELATIVES = {"a dataclass": DATACLASS.format(""), "with slots": DATACLASS.format("(slots=True)"), "SQLModel": SQL}
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("text", RELATIVES.values(), ids=RELATIVES)
+def test_relatives_of_pydantic_follow(code: Code, restart: bool, text: str) -> None:
+    """A field with a default is added, as pydantic describes fields."""
+    held = Held(code, HEAD + text, "shop.A(a=1)", restart=restart)
+    it = held.save(HEAD + text + "    b: int = pydantic.Field(default=3, gt=1)\n    def f(self): return self.b\n")
+    assert type(it) is held.shop.A
+    assert it == held.shop.A(a=1)
+    assert it.f() == 3
