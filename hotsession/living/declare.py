@@ -59,9 +59,10 @@ def migrate(cls: type, *, version: int) -> Callable[[F], F]:
 
     def declare(step: F) -> F:
         known = vars(cls).get(STEPS, {}).get(version)
-        if known is not None and known.__qualname__ != step.__qualname__:
+        both = [getattr(each, "__qualname__", repr(each)) for each in (known, step)]
+        if known is not None and both[0] != both[1]:
             raise ConfigurationError(
-                f"{known.__qualname__} and {step.__qualname__} both bring {cls.__qualname__} to version {version}: "
+                f"{both[0]} and {both[1]} both bring {cls.__qualname__} to version {version}: "
                 "give the later one the next number"
             )
         _say(cls, STEPS, {version: step}, f"migrate(version={version})", is_known=known is not None)

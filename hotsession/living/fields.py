@@ -6,7 +6,7 @@ be called otherwise is. Attributes that no class declares stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.asides import EXTRA
@@ -50,7 +50,7 @@ def settled(
     fields = new.fields or ()
     undeclared = undeclared_in(state, aside)
     kept = {**aside, **undeclared}
-    put, moved = _called_otherwise(state, kept, old, new)
+    put, moved = _called_otherwise(state, kept, old, new, taken={*state, *undeclared})
     gone = {before: None for before in moved if before in state}
     for before in moved:
         kept.pop(before, None)
@@ -72,13 +72,13 @@ def settled(
 
 
 def _called_otherwise(
-    state: Mapping[str, Any], kept: Mapping[str, Any], old: Shape, new: Shape
+    state: Mapping[str, Any], kept: Mapping[str, Any], old: Shape, new: Shape, *, taken: Container[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Values by the names that they have now, and those names by the ones that they had."""
     put: dict[str, Any] = {}
     moved: dict[str, str] = {}
     for before, now in _renames(old, new):
-        if now in state or now in put or before in moved:
+        if now in taken or now in put or before in moved:
             continue
         for place in (state, kept):
             if before in place:

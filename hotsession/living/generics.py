@@ -37,7 +37,7 @@ class Parametrised(NamedTuple):
 def parametrised(cls: type) -> Parametrised | None:
     """What a class is made of; None if it was not made by giving parameters to a model."""
     metadata = vars(cls).get("__pydantic_generic_metadata__")
-    if not metadata or metadata["origin"] is None:
+    if not isinstance(metadata, dict) or metadata.get("origin") is None:
         return None
     return Parametrised(metadata["origin"], metadata["args"])
 

@@ -110,6 +110,8 @@ def _steps(change: Change, aside: Mapping[str, Any]) -> tuple[tuple[Step, ...], 
 
     An object that has passed steps and whose edit was undone is not to pass them again when that is redone.
     """
+    if change.old.versions == () and PASSED not in aside:
+        return change.steps, {**aside}
     passed, steps = change.old.passed_by(change.new), change.steps
     if PASSED in aside:
         passed |= aside[PASSED]

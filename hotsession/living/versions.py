@@ -57,7 +57,7 @@ def steps_between(passed: Mapping[str, int], version: int, cls: type) -> list[St
         cls: the class.
     """
     found = [
-        Step(step.__qualname__, to, step)
+        Step(getattr(step, "__qualname__", repr(step)), to, step)
         for base in reversed(cls.__mro__)
         for to, step in vars(base).get(STEPS, {}).items()
         if to > passed.get(_name(base, cls), 0)

@@ -102,6 +102,14 @@ def test_a_model_that_is_closed_keeps_its_values_aside(code: Code, restart: bool
     assert (it.model_extra, it.y) == ({"z": 5, "w": 7}, 6)
 
 
+@BOTH_WAYS
+def test_a_field_that_is_renamed_to_an_extra_value(code: Code, restart: bool) -> None:
+    """Each value is in one place: the field has the value that went by its name, the other is extra."""
+    held = Held(code, model(OPEN, "b: int = 2"), "shop.A(b=5, c=6)", restart=restart)
+    it = held.save(HEAD + "@hotsession.renamed(b='c')\n" + model(OPEN, "c: int = 0").removeprefix(HEAD))
+    assert (it.c, it.model_extra) == (6, {"b": 5})
+
+
 def test_extra_values_follow_their_classes(code: Code) -> None:
     """What is in there is brought along like anything else that an object holds."""
     inner = "class B:\n    def f(self): return 'F'\n"

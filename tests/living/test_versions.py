@@ -119,6 +119,17 @@ def test_what_was_written_before_classes_counted_for_themselves(code: Code) -> N
     assert [step.name for step in steps_between(old.passed_by(shop.B), old.version, shop.B)] == ["later"]
 
 
+def test_a_step_that_has_no_name(code: Code) -> None:
+    """Anything that can be called is a step, also what is no function."""
+    nameless = "import functools\nhotsession.migrate(A, version=1)(functools.partial(add, 1))\n"
+    text = HEAD + BASE + "def add(value, a): a.seen.append(value)\n"
+    a = code.first(text=text).A()
+    for _ in range(2):
+        code.save(text + nameless)
+        follow([a])
+    assert a.seen == [1]
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
