@@ -183,11 +183,11 @@ class Living:
 
     def owns(self, cls: type) -> bool:
         """Whether a class is the app's."""
-        module = _module_of(cls)
-        if cls in self._addresses or self._is_own(module) or is_own_module(module):
-            return True
         made_of = parametrised(cls)
-        return made_of is not None and any(isinstance(each, type) and self.owns(each) for each in made_of.arguments)
+        if made_of is not None:  # whose module is the one in which that was made of them first, whichever that is
+            return any(isinstance(each, type) and self.owns(each) for each in (made_of.origin, *made_of.arguments))
+        module = _module_of(cls)
+        return cls in self._addresses or self._is_own(module) or is_own_module(module)
 
     def reference(self, found: Any) -> Any:
         """What a class, function, or what `typing` makes of classes is now: itself, a newer one, or `GONE`."""
@@ -211,7 +211,7 @@ class Living:
         new = current(*address, self.moves)
         cls: Any
         for cls in type.__subclasses__(old):
-            if not isinstance(new, type) or cls in self._addresses or not self._stays(cls):
+            if not isinstance(new, type) or cls in self._addresses or not self._stays(cls) or parametrised(cls):
                 continue
             before = shape_of(cls)
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import typing
 from typing import Any
 
@@ -181,6 +183,20 @@ def test_a_parameter_alone_follows(code: Code) -> None:
     assert type(session["it"]) is lib.Page[shop.Item]
     assert session["it"].items == [shop.Item(a=1, b=2)]
     assert type(session["same"]) is same
+
+
+NODE = "T = typing.TypeVar('T')\nclass Node(pydantic.BaseModel, typing.Generic[T]):\n    kids: list['Node[T]'] = []\n"
+
+
+@BOTH_WAYS
+def test_a_model_that_holds_itself_with_parameters(code: Code, restart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in it follow as well, also where it was given its parameters first by a module that is not the app's."""
+    monkeypatch.setitem(sys.modules, "foreign", types.ModuleType("foreign"))
+    make = "eval(compile('shop.Node[int](kids=[shop.Node[int]()])', '', 'eval'), {'shop': shop, '__name__': 'foreign'})"
+    held = Held(code, HEAD + NODE, make, restart=restart)
+    it = held.save(HEAD + NODE + "    b: int = 2\n")
+    assert (it.b, it.kids[0].b) == (2, 2)
+    assert type(it) is type(it.kids[0]) is held.shop.Node[int]
 
 
 @BOTH_WAYS
