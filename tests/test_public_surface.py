@@ -117,6 +117,7 @@ def test_type_checkers_see_what_is_loaded_later() -> None:
     assert told == hotsession._LATER
 
 
+@pytest.mark.e2e
 def test_importing_hotsession_loads_no_server_and_no_watcher() -> None:
     """It costs production nothing: neither uvicorn, watchfiles nor Starlette come with it."""
     code = "import sys, hotsession; print(*{name.partition('.')[0] for name in sys.modules})"

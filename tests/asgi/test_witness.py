@@ -28,6 +28,7 @@ from hotsession.lifecycle.current import current_session
 from hotsession.snapshot import touches
 from tests.asgi.browser import Browser
 from tests.asgi.observed import Server, reloaded
+from tests.effort import times
 from tests.snapshot.carriers import Process, Start
 
 pytestmark = pytest.mark.anyio
@@ -386,7 +387,7 @@ async def test_a_session_lasts_over_restarts(start: Start) -> None:
 
 async def test_sync_endpoints_change_what_is_being_written(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """They run in threads: no request fails for it, nothing is dropped, and what was acknowledged is there."""
-    process = start()
+    process, steps = start(), times(15, 60, 5)
 
     def change(request: Request) -> Response:
         worker, step = request.path_params["worker"], request.path_params["step"]
@@ -407,7 +408,7 @@ async def test_sync_endpoints_change_what_is_being_written(start: Start, caplog:
 
     async def work(worker: str) -> None:
         browser = Browser(app, first.cookies)
-        for step in range(15):
+        for step in range(steps):
             assert (await browser.get(f"/{worker}/{step}")).status == 200
 
     interval = sys.getswitchinterval()
@@ -422,7 +423,7 @@ async def test_sync_endpoints_change_what_is_being_written(start: Start, caplog:
     assert len(found) == 1
     stored = Server(app, process).stored["numbers"]
     for worker in "abcd":
-        for step in range(15):
+        for step in range(steps):
             assert [f"{worker} {step} {each}" in stored for each in range(30)] == [False] * 27 + [True] * 3
     assert [line for line in caplog.messages if "can't" in line or "left out" in line] == []
 

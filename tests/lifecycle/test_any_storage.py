@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ from hotsession.lifecycle.jobs import Job
 from hotsession.lifecycle.manager import SessionManager
 from hotsession.lifecycle.record import NEXT, Record
 from hotsession.lifecycle.session import Session
+from tests.effort import times
 from tests.lifecycle.clock import Clock
 from tests.lifecycle.places import InADatabase, InFiles, InMemory, OverASnapshot, Place
 
@@ -41,7 +43,7 @@ class Life(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.directory = tempfile.TemporaryDirectory()
+        self.directory = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
         self.place = self.place_class(Path(self.directory.name))
         self.clock = Clock()
         self.loop = asyncio.new_event_loop()
@@ -332,7 +334,7 @@ async def _cancel_all() -> None:
 
 def _settings(examples: int) -> settings:
     return settings(
-        max_examples=examples,
+        max_examples=times(examples, 10 * examples, examples // 5),
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=list(HealthCheck),

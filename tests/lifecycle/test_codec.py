@@ -348,6 +348,7 @@ def test_what_cannot_be_taken_apart_is_not_registered(cls: Any) -> None:
         JSONCodec().register(cls, name="x")
 
 
+@pytest.mark.e2e
 def test_json_needs_no_pydantic() -> None:
     """It is not imported for apps that do without it."""
     code = (

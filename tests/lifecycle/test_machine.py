@@ -218,7 +218,7 @@ class LifeInBytes(Life):
 
 
 SETTINGS = settings(
-    max_examples=times(15, 40),
+    max_examples=times(15, 40, 4),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -216,7 +216,7 @@ def _is_of_now(found: Any) -> bool:
     return found.__module__ != "shop" or found is getattr(sys.modules["shop"], found.__qualname__)
 
 
-@hypothesis.settings(max_examples=times(150, 1500))
+@hypothesis.settings(max_examples=times(150, 1500, 25))
 @given(leaves=st.lists(ATOMS | LEAVES, min_size=2, max_size=6), nodes=NODES, before=EDITS, after=EDITS)
 def test_in_place_and_restart_agree(
     leaves: list[Any], nodes: list[tuple[str, list[int], bool]], before: dict[str, int], after: dict[str, int]

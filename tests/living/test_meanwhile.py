@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from hotsession.living.classes import living
 from tests.living.generations import Code, follow, restarted
 
@@ -57,6 +59,7 @@ def test_keys_that_are_shared_are_found_in_all_places(code: Code) -> None:
     assert all(shop.A(1) in place for place in places)
 
 
+@pytest.mark.e2e
 def test_steps_in_a_graph_cost_no_more_the_larger_it_is(code: Code) -> None:
     """Each of 3,000 objects reaches all others, and has a step: what is remembered for each stays small."""
     shop = code.first(text=PLAIN)

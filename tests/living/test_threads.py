@@ -50,7 +50,7 @@ def test_threads_that_use_what_is_converted(code: Code) -> None:
     threads = [threading.Thread(target=use, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    for turn in range(times(10, 100)):
+    for turn in range(times(10, 100, 3)):
         code.save(code_with(turn))
         follow(session)
     done.set()

@@ -38,6 +38,7 @@ from hypothesis import strategies as st
 from hotsession.registry import Transaction, registry
 from hotsession.snapshot.pickling import LeftOut, TooSlow, pickled
 from hotsession.snapshot.unpickling import unpickled
+from tests.effort import times
 
 HERE = str(Path(__file__).parent)
 
@@ -844,7 +845,7 @@ def test_threads_may_change_what_is_pickled(careful: bool, with_lock: bool) -> N
         for each in threads:
             each.start()
         assert _races(raced)
-        for _ in range(20):
+        for _ in range(times(20, 100, 5)):
             result = pickled(value, careful=careful, is_own=is_own)
             assert len(result.left_out) == with_lock
             returned = unpickled(result.data).value
@@ -906,12 +907,13 @@ def test_a_dict_that_changes_by_being_pickled_does_not_stop_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [list(range(1_000_000)), [LOCK, *([] for _ in range(100_000))]], ids=["fast", "survey"]
+    "value", [lambda: list(range(1_000_000)), lambda: [LOCK, *([] for _ in range(100_000))]], ids=["fast", "survey"]
 )
-def test_pickling_ends_when_its_time_is_over(value: Any) -> None:
+def test_pickling_ends_when_its_time_is_over(value: Callable[[], Any]) -> None:
     """What would take longer than the limit is given up early."""
+    large = value()
     with pytest.raises(TooSlow):
-        pickled(value, time_limit=0.001)
+        pickled(large, time_limit=0.001)
 
 
 def test_what_is_in_time_is_the_same() -> None:

@@ -314,7 +314,7 @@ async def test_threads_may_change_what_is_written(start: Start, caplog: pytest.L
     sys.setswitchinterval(1e-5)
     for each in threads:
         each.start()
-    written, enough, deadline = 0, times(10, 50), time.monotonic() + DEADLINE
+    written, enough, deadline = 0, times(10, 50, 3), time.monotonic() + DEADLINE
     try:
         while written < enough and time.monotonic() < deadline:
             written += len(acknowledge(first, session))

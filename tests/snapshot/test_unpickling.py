@@ -347,6 +347,7 @@ def test_classes_of_the_main_module_are_those_of_the_program(
     )
 
 
+@pytest.mark.e2e
 def test_a_class_of_another_program_s_main_module_is_parked(tmp_path: Path) -> None:
     """The main module of the process that reads has no such class."""
     main = tmp_path / "main.py"

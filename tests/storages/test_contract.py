@@ -508,7 +508,7 @@ def test_threads_that_add_at_once_leave_one_live_record(storage: Storage) -> Non
 
 def test_threads_that_write_at_once_lose_nothing(storage: Storage) -> None:
     """Each of many increments, read and written by version from four threads, is there in the end."""
-    each = times(15, 50)
+    each = times(15, 50, 8)
 
     async def increment() -> None:
         for _ in range(each):

@@ -80,6 +80,7 @@ def test_the_processes_above(source: str) -> None:
     assert (nearest.pid, nearest.started) == (os.getppid(), process_started(os.getppid()))
 
 
+@pytest.mark.e2e
 def test_a_command_is_told_with_its_arguments(source: str) -> None:
     """The words of the command line, as they were given."""
     code = "from hotsession.surroundings.processes import ancestors; print(*next(ancestors()).command, sep='|')"
@@ -142,6 +143,7 @@ os.wait()
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can mount a /proc that hides"
 )
@@ -181,6 +183,7 @@ def test_the_variables_that_a_process_was_started_with() -> None:
     assert process_environ(2**22 + 1) is None
 
 
+@pytest.mark.e2e
 def test_where_numbers_count() -> None:
     """The run of the machine and the namespace are the same for a child."""
     code = "from hotsession.surroundings.processes import boot, pid_namespace; print(boot(), pid_namespace())"

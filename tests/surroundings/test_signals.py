@@ -188,6 +188,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.e2e
 def test_a_process_without_a_handler_ends_of_the_signal() -> None:
     """As if nobody had listened: who waits for it sees what ended it."""
     done = run("""
@@ -201,6 +202,7 @@ def test_a_process_without_a_handler_ends_of_the_signal() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "ours\n", "")
 
 
+@pytest.mark.e2e
 def test_ctrl_c_is_a_keyboard_interrupt() -> None:
     """Python's own handler still raises it."""
     done = run("""
@@ -216,6 +218,7 @@ def test_ctrl_c_is_a_keyboard_interrupt() -> None:
     assert done.stdout == "ours\ninterrupted\n"
 
 
+@pytest.mark.e2e
 def test_no_signal_at_all() -> None:
     """What has not been called when the interpreter ends is called then."""
     done = run("""
@@ -253,6 +256,7 @@ def child():
     assert (done.stdout, done.stderr) == ("the child's\njoined\nthe parent's\n", "")
 
 
+@pytest.mark.e2e
 def test_a_forked_child_that_is_terminated() -> None:
     """Handlers are inherited, but what the parent asked for is the parent's: the child goes as it would without us."""
     done = run("""

@@ -65,7 +65,7 @@ class CollectorSuspension:
         self._new: list[tuple[CollectorRegistry, Any]] = []
         self._old: dict[int, Any] = {}
         self._loose: set[int] = set()
-        places = Origins(registries)
+        places = Origins(each for each in registries if each is not REGISTRY)  # the library's, whoever imported it
         self._gone = [registry for registry in registries if places.is_replaced(registry, modules)]
         self._carried = [registry for registry in registries if not places.is_replaced(registry, modules)]
         self._sort([each for registry in self._carried for each in list(registry._collector_to_names)])

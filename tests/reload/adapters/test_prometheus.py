@@ -221,7 +221,7 @@ def test_collectors_that_are_no_module_attributes(project: Project, source: str)
 
 
 def test_custom_collectors_are_replaced(project: Project) -> None:
-    """A collector of the user's own class is there once after a reload, with and without names of its own."""
+    """One of the user's own class is there once, with and without names, though no other module has the registry."""
     source = """
         from prometheus_client import REGISTRY, CollectorRegistry
         from prometheus_client.core import GaugeMetricFamily
