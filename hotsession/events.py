@@ -53,7 +53,7 @@ class Reloaded:
         failures: hooks that raised, and steps of objects in kept values.
         converted: how many objects in kept values are of their new class now, by its name; sessions follow when they
             are touched, or soon after.
-        left: objects in kept values that stay as they were, in words.
+        left: objects in kept values that stay as they were, in words; each is told of once.
     """
 
     generation: int

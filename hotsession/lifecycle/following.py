@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -15,7 +15,7 @@ from hotsession.errors import MigrationFailed
 from hotsession.lifecycle import wording
 from hotsession.lifecycle.record import Deferred, Record
 from hotsession.living.classes import Living, living
-from hotsession.living.outcome import Outcome
+from hotsession.living.outcome import Failed, Outcome
 from hotsession.registry import registry
 
 logger = logging.getLogger("hotsession")
@@ -50,6 +50,7 @@ class Following:
         self._storage = storage
         self._living: Living = living()
         self._marks: dict[str, int] = {}  # id -> the epoch in which it was looked at last
+        self._failed: dict[str, Sequence[Failed]] = {}  # id -> steps that raised then: the same code raises again
         self._is_live = hasattr(storage, "ids")  # else the data are copies, made of bytes
         if self._is_live:
             _all().add(self)
@@ -61,10 +62,10 @@ class Following:
         """Bring the objects of a session that is about to be handed out to the classes as they are now.
 
         Raises:
-            MigrationFailed: the conversion of one of them raised; it is as it was.
+            MigrationFailed: the conversion of one of them raised, now or before since the last save; it is as it was.
         """
         epoch = self._living.epoch
-        if epoch and self._is_live and self._marks.get(record.id) != epoch:
+        if epoch and self._is_live and (self._marks.get(record.id) != epoch or record.id in self._failed):
             self._follow(record)
         if self._living.stuck and (failed := self._living.stuck.get(record.id)):
             raise wording.not_migrated(record, failed)
@@ -77,7 +78,8 @@ class Following:
     def lazily(self, record: Record) -> Record:
         """A record that does so when somebody looks at what is in it."""
         epoch = self._living.epoch
-        if not self._living.stuck and (not epoch or not self._is_live or self._marks.get(record.id) == epoch):
+        is_done = self._marks.get(record.id) == epoch and record.id not in self._failed
+        if not self._living.stuck and (not epoch or not self._is_live or is_done):
             return record
 
         def load() -> Any:
@@ -92,24 +94,30 @@ class Following:
             return  # code that is being loaded, or drains: it works with objects of the classes that it knows
         with self._living.lock:
             epoch = self._living.epoch
-            if self._marks.get(record.id) == epoch:
-                return
-            outcome = Outcome()
-            try:
-                for root in _roots(record):
-                    outcome.add(self._living.follow(root))
-            except Exception:  # of ours: a session that stays as it was is better than a request that fails
-                logger.exception("The objects in %s could not be looked at", wording.named(record))
-            self._note(record, outcome, epoch)
-        if outcome.failed:
-            raise wording.not_migrated(record, outcome.failed)
+            if self._marks.get(record.id) != epoch:
+                self._convert_at_once(record, epoch)
+            failed = self._failed.get(record.id)
+        if failed:
+            raise wording.not_migrated(record, failed)
+
+    def _convert_at_once(self, record: Record, epoch: int) -> None:
+        outcome = Outcome()
+        try:
+            for root in _roots(record):
+                outcome.add(self._living.follow(root))
+        except Exception:  # of ours: a session that stays as it was is better than a request that fails
+            logger.exception("The objects in %s could not be looked at", wording.named(record))
+        self._note(record, outcome, epoch)
 
     def _note(self, record: Record, outcome: Outcome, epoch: int) -> None:
         self._living.notices.tell(wording.named(record), "session", outcome)
         self._living.notices.converted.update(outcome.converted)
         self._living.notices.sessions += bool(outcome.converted)
-        if not outcome.failed:
-            self._marks[record.id] = epoch
+        self._marks[record.id] = epoch
+        if outcome.failed:
+            self._failed[record.id] = outcome.failed
+        else:
+            self._failed.pop(record.id, None)
 
     # the sweep
 
@@ -123,6 +131,7 @@ class Following:
                 continue
         else:
             yield from self._sweep(list(self._storage.ids()))
+        self._failed = {each: failed for each, failed in self._failed.items() if self._storage.holds(each) is not None}
         if len(self._marks) > 2 * len(self._storage.ids()) + _SPARE:
             self._marks = {each: epoch for each, epoch in self._marks.items() if self._storage.holds(each) is not None}
 

@@ -7,7 +7,10 @@ The same rules hold in place, after a reload, and for what is read from the snap
     changes.py   what became of one class, worked out once for all of its objects
     defaults.py  what a field is at first, as dataclasses, attrs and pydantic say it
     state.py     the attributes of an object, read and set without running any code of its own
+    versions.py  which version objects are of, and what brings them to the next (pure)
     fields.py    what becomes of the attributes of an object whose class changed (pure)
+    pydantic_models.py  what is particular to pydantic models (pure)
+    generics.py  what is made of classes by giving them parameters (pure)
     asides.py    values of fields that are gone, until these return
     kinds.py     how an object holds others, by its class
     graph.py     what an object holds, and how to put something else in a place

@@ -11,6 +11,11 @@ import weakref
 from functools import partial
 from typing import Any
 
+PASSED = "__hot_passed__"
+EXTRA = "__pydantic_extra__"
+NOTES = frozenset({PASSED, EXTRA})
+"""What is kept aside that is no attribute: versions that an object is of, and values that no field of it declares."""
+
 _OWN_REFERENCES = 4  # to an object that nobody else holds: the entry, the pair, the local name, getrefcount's argument
 
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hotsession.living.shapes import PLAIN, Shape, said, shape_of, steps_between
+from hotsession.living.shapes import PLAIN, Shape, said, shape_of
+from hotsession.living.versions import Step, steps_between
 
-GONE = object()
-"""What `Change.new` is where nothing has the name of a class any more."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nothing:
+    """What `Change.new` is where nothing stands for a class.
+
+    Args:
+        why: the reason.
+        cure: what would help.
+    """
+
+    why: str
+    cure: str
+
+
+GONE = Nothing("its class is gone", "It follows when the class is back, or hotsession.moved() tells where")
+"""Nothing has its name any more."""
+
+NAMELESS = Nothing(
+    "its class is one that the old code made while it ran, and is found by no name",
+    "Objects of a class that stands in its module follow, or of one that is put there by its own name",
+)
+"""It was made in a function, say: the new code may make another one, and nobody knows which one that would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +39,9 @@ class Change:
     Args:
         name: its name, for people.
         old: the shape that its objects have.
-        new: what has its name now: a class, or something else, or `GONE`.
+        new: what has its name now: a class, or something else, or `Nothing`.
         shape: the shape of the new class.
-        steps: what is called with each object that has become one of the new class, in order.
+        steps: what is called with an object that has become one of the new class, in order.
         is_simple: whether nothing but the class of its objects changes.
     """
 
@@ -29,7 +49,7 @@ class Change:
     old: Shape
     new: Any
     shape: Shape
-    steps: tuple[Callable[[Any], object], ...]
+    steps: tuple[Step, ...]
     is_simple: bool
 
 
@@ -37,10 +57,11 @@ def change(cls: type, old: Shape, new: Any) -> Change:
     """What became of a class, whose objects have the shape `old`, if it is `new` now."""
     if not isinstance(new, type):
         return Change(cls.__qualname__, old, new, PLAIN, (), is_simple=False)
-    shape, steps = shape_of(new), tuple(steps_between(old, new))
+    shape = shape_of(new)
+    steps = tuple(steps_between(old.passed_by(new), old.version, new))
     is_simple = (
         not steps
-        and shape.fields == old.fields
+        and (shape.fields, shape.versions, shape.is_open) == (old.fields, old.versions, old.is_open)
         and not {*shape.renamed} ^ {*old.renamed}
         and (said(cls, "__private_attributes__") or {}).keys() == (said(new, "__private_attributes__") or {}).keys()
         and said(new, "_sa_class_manager") is None

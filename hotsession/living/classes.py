@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import abc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
@@ -25,10 +24,19 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from hotsession.living.asides import Asides
-from hotsession.living.changes import GONE, Change, change
+from hotsession.living.changes import GONE, NAMELESS, Change, change
 from hotsession.living.conversion import Conversion
+from hotsession.living.generics import ALIASES, parametrised, renewed, with_arguments
 from hotsession.living.kinds import Kind, kind_of
-from hotsession.living.lookup import MISSING, classes_in, current, find, is_outdated
+from hotsession.living.lookup import (
+    MISSING,
+    classes_in,
+    current,
+    goes_by_its_name,
+    has_old_code,
+    is_outdated,
+    mark_as_old,
+)
 from hotsession.living.notices import Notices
 from hotsession.living.outcome import Failed, Outcome
 from hotsession.living.owning import is_own_module
@@ -52,9 +60,10 @@ class Living:
         self.stuck: dict[str, Sequence[Failed]] = {}
         self.lock = threading.RLock()  # of who converts: one at a time
         self._addresses: WeakKeyDictionary[type, tuple[str, str]] = WeakKeyDictionary()
+        self._has_old_code = False
         self._shapes: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
         self._rebased: WeakKeyDictionary[type, Shape] = WeakKeyDictionary()
-        self._changes: WeakKeyDictionary[type, Change] = WeakKeyDictionary()
+        self._changes: WeakKeyDictionary[type, Change | None] = WeakKeyDictionary()
         self._kinds: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
         self._is_own: Callable[[str], bool] = lambda module: False
         self._in_slices: WeakSet[Conversion] = WeakSet()
@@ -78,20 +87,19 @@ class Living:
             self._changes.clear()
             self._kinds.clear()
             self._rebased.clear()
-            found = [
-                (cls, name, path)
-                for name, module in replaced.items()
-                if module is not None
-                for path, cls in classes_in(module)
-            ]
+            old = {name: module for name, module in replaced.items() if module is not None}
+            for module in old.values():
+                mark_as_old(module)
+            found = [(cls, name, path) for name, module in old.items() for path, cls in classes_in(module)]
             for cls, name, path in found:
                 self._addresses[cls] = name, path
                 self._shapes[cls] = shape_of(cls)
             for cls, _, _ in found:
                 self._rebase(cls)
-            if self._addresses:
+            self._has_old_code |= bool(old)
+            if self._has_old_code:
                 self.look_again()
-            return bool(self._addresses)
+            return self._has_old_code
 
     def look_again(self) -> None:
         """Have everything looked at once more: old code may have made objects of old classes since."""
@@ -126,19 +134,45 @@ class Living:
 
     def change_of(self, cls: type) -> Change | None:
         """What became of a class; None if it is as it was."""
-        known = self._changes.get(cls)
-        if known is not None:
-            return known
+        try:
+            return self._changes[cls]
+        except KeyError:
+            made = self._changes[cls] = self._look(cls)
+            return made
+
+    def _look(self, cls: type) -> Change | None:
         if cls in self._rebased:
             return change(cls, self._rebased[cls], cls)
+        made_of = parametrised(cls)
+        if made_of is not None:
+            origin = self._now(made_of.origin)
+            arguments = tuple(renewed(each, self._class_now) for each in made_of.arguments)
+            if origin is made_of.origin and arguments == made_of.arguments:
+                return None
+            new = with_arguments(origin, arguments) if isinstance(origin, type) else origin
+            return change(cls, shape_of(cls), new)
+        if cls not in self._addresses:
+            return change(cls, shape_of(cls), NAMELESS) if self._is_lost(cls) else None
+        new = self._now(cls)
+        return None if new is cls else change(cls, self._shapes[cls], new)  # else it is in place after all
+
+    def _is_lost(self, cls: type) -> bool:
+        """Whether a class that no name leads to is of code, or of a base, that was replaced."""
+        bases = [base for base in cls.__mro__ if base in self._addresses]
+        return not goes_by_its_name(cls) and (has_old_code(cls) or any(self._now(base) is not base for base in bases))
+
+    def _now(self, cls: type) -> Any:
+        """What has the name of a class now, or `GONE`."""
         address = self._addresses.get(cls)
         if address is None:
-            return None
+            return cls
         found = current(*address, self.moves)
-        if found is cls:  # it is in place after all
-            return None
-        made = self._changes[cls] = change(cls, self._shapes[cls], GONE if found is MISSING else found)
-        return made
+        return GONE if found is MISSING else found
+
+    def _class_now(self, cls: type) -> type:
+        """The class that has the name of one now; itself if none has."""
+        known = self.change_of(cls)
+        return known.new if known is not None and isinstance(known.new, type) else cls
 
     def kind_of(self, cls: type) -> Kind:
         """How objects of a class hold others."""
@@ -149,14 +183,19 @@ class Living:
 
     def owns(self, cls: type) -> bool:
         """Whether a class is the app's."""
+        made_of = parametrised(cls)
+        if made_of is not None:  # whose module is the one in which that was made of them first, whichever that is
+            return any(isinstance(each, type) and self.owns(each) for each in (made_of.origin, *made_of.arguments))
         module = _module_of(cls)
         return cls in self._addresses or self._is_own(module) or is_own_module(module)
 
     def reference(self, found: Any) -> Any:
-        """What a class or function is now: itself, a newer one, or `GONE`."""
+        """What a class, function, or what `typing` makes of classes is now: itself, a newer one, or `GONE`."""
         if isinstance(found, type):
             known = self.change_of(found)
-            return found if known is None else known.new
+            return found if known is None or known.new is NAMELESS else known.new
+        if type(found) in ALIASES:
+            return renewed(found, self._class_now)
         if not isinstance(found, FunctionType) or not self._is_own(_module_of(found)) or not is_outdated(found):
             return found
         if "<" in found.__qualname__:  # it has no name that it could be found by
@@ -172,7 +211,7 @@ class Living:
         new = current(*address, self.moves)
         cls: Any
         for cls in type.__subclasses__(old):
-            if not isinstance(new, type) or cls in self._addresses or not self._stays(cls):
+            if not isinstance(new, type) or cls in self._addresses or not self._stays(cls) or parametrised(cls):
                 continue
             before = shape_of(cls)
             try:
@@ -189,12 +228,12 @@ class Living:
                     error,
                 )
             else:
-                self._rebased[cls] = before._replace(version=shape_of(cls).version)  # nobody knows who had a step
+                now = shape_of(cls)  # nobody knows who had a step
+                self._rebased[cls] = before._replace(version=now.version, versions=now.versions)
 
     def _stays(self, cls: type) -> bool:
         """Whether a class is the one that its own module has by its name."""
-        module = _module_of(cls)
-        return self._is_own(module) and find(sys.modules.get(module), cls.__qualname__) is cls
+        return self._is_own(_module_of(cls)) and goes_by_its_name(cls)
 
 
 def _module_of(found: Any) -> str:

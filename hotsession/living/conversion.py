@@ -16,7 +16,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
-from hotsession.living.changes import GONE, Change
+from hotsession.living.changes import GONE, Change, Nothing
+from hotsession.living.generics import ALIASES
 from hotsession.living.graph import (
     IMMUTABLE,
     KEYED,
@@ -30,9 +31,10 @@ from hotsession.living.graph import (
 )
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
-from hotsession.living.outcome import Failed, Left, Outcome, written
+from hotsession.living.outcome import Failed, Left, Outcome, from_users_frame, written
 from hotsession.living.rules import Rules
 from hotsession.living.swaps import Swaps
+from hotsession.living.versions import Step as OwnStep
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
 _PATIENCE = 256  # as many more while an object is half done: its step, or its order of keys, waits for what it holds
@@ -167,7 +169,7 @@ class Conversion:
         """An object as it is now, of its new class; or what stands for it."""
         if self._given:
             return self._given.get(id(instance), instance)
-        if issubclass(cls, type) or cls is types.FunctionType:
+        if issubclass(cls, type) or cls is types.FunctionType or cls in ALIASES:
             return self._referred(instance)
         try:
             change = self._changes[cls]
@@ -193,10 +195,8 @@ class Conversion:
         return now
 
     def _made(self, instance: Any, change: Change) -> Any:
-        if change.new is GONE:
-            raise CannotFollow(
-                "its class is gone", "It follows when the class is back, or hotsession.moved() tells where"
-            )
+        if isinstance(change.new, Nothing):
+            raise CannotFollow(change.new.why, change.new.cure)
         if isinstance(instance, enum.Enum):
             member = member_of(instance, change.new)
             self.outcome.converted[change.name] += 1
@@ -208,7 +208,7 @@ class Conversion:
         self.outcome.converted[change.name] += 1
         for name in made.missing:
             self.outcome.missing[f"{change.name}.{name}"] += 1
-        if change.steps:
+        if made.steps:
             self._owing[id(made.instance)] = instance, made, change
         if made.instance is not instance:
             self.outcome.anew[change.name] += 1
@@ -273,23 +273,19 @@ class Conversion:
             return
         self._has_run_steps = True
         before = Before(instance, self._kind)
-        for step in change.steps:
+        for step in made.steps:
             try:
-                step(instance)
+                step.call(instance)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
                 before.restore()
                 self._undo(original, made, change, step, error)
                 return
 
-    def _undo(
-        self, original: Any, made: Become, change: Change, step: Callable[[Any], object], error: BaseException
-    ) -> None:
+    def _undo(self, original: Any, made: Become, change: Change, step: OwnStep, error: BaseException) -> None:
         path = self._path(original)
         made.undo()
         self.outcome.converted[change.name] -= 1
         if made.instance is not original:
             self._rules.twins.pop(id(original), None)
             self._late[id(made.instance)] = original
-        name = getattr(step, "__qualname__", "")
-        name = f"{change.new.__qualname__}.__hot_migrate__" if "<lambda>" in name or not name else name
-        self.outcome.failed.append(Failed(change.name, path, name, error))
+        self.outcome.failed.append(Failed(change.name, path, step.name, from_users_frame(error)))

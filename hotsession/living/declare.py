@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from hotsession.errors import ConfigurationError
 from hotsession.living.classes import living
-from hotsession.living.shapes import RENAMED, STEPS
+from hotsession.living.owning import is_carried_over
+from hotsession.living.shapes import RENAMED
+from hotsession.living.versions import STEPS
 from hotsession.registry import registry
+
+logger = logging.getLogger("hotsession")
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[[Any], object])
@@ -20,10 +26,21 @@ def migrate(cls: type, *, version: int) -> Callable[[F], F]:
     After a save it is called once with each object that is of an older version, when its session is touched or soon
     after, and with those that a restart brings back. At that time the object is of the new class, new fields have
     their defaults, and all that it holds has been converted. Steps run in the order of their versions. If one raises,
-    the object stays as it was before, and it is tried again after the next save.
+    the object stays as it was before, and whoever asks for its session gets `MigrationFailed`, until it is tried again
+    after the next save.
 
-    Say it in the module of the class. A class whose objects convert themselves has a method
-    ``__hot_migrate__(self, old_version)`` instead, and says its version in ``__hot_version__``.
+    Each class counts its versions for itself: an object of a subclass passes the steps of the base as well as those of
+    the subclass, also where both are called version 1.
+
+    No object passes a step twice. When the edit is undone, the older class gets its objects back as the step left
+    them, and they remember that they have passed it: redone, it is run with those alone that were made in between.
+    To have a step run that was wrong at first, give the mended one the next version.
+
+    Say it in the module of the class. From another one it takes effect when the class is loaded anew as well, as
+    objects from before the save could not be told from later ones otherwise: the log says where that is to be done.
+
+    A class whose objects convert themselves has a method ``__hot_migrate__(self, old_version)`` instead, and says its
+    version in ``__hot_version__``.
 
     Args:
         cls: the class as it is now.
@@ -41,15 +58,14 @@ def migrate(cls: type, *, version: int) -> Callable[[F], F]:
         raise ConfigurationError(f"migrate(version={version!r}): it is a number from 1 on")
 
     def declare(step: F) -> F:
-        steps = dict(vars(cls).get(STEPS, {}))
-        known = steps.get(version)
-        if known is not None and known.__qualname__ != step.__qualname__:
+        known = vars(cls).get(STEPS, {}).get(version)
+        both = [getattr(each, "__qualname__", repr(each)) for each in (known, step)]
+        if known is not None and both[0] != both[1]:
             raise ConfigurationError(
-                f"{known.__qualname__} and {step.__qualname__} both bring {cls.__qualname__} to version {version}: "
+                f"{both[0]} and {both[1]} both bring {cls.__qualname__} to version {version}: "
                 "give the later one the next number"
             )
-        steps[version] = step
-        type.__setattr__(cls, STEPS, steps)
+        _say(cls, STEPS, {version: step}, f"migrate(version={version})", is_known=known is not None)
         return step
 
     return declare
@@ -69,7 +85,8 @@ def renamed(**names: str) -> Callable[[C], C]:
     """
 
     def declare(cls: C) -> C:
-        type.__setattr__(cls, RENAMED, {**vars(cls).get(RENAMED, {}), **names})
+        is_known = names.items() <= vars(cls).get(RENAMED, {}).items()
+        _say(cls, RENAMED, names, f"renamed({', '.join(names)})", is_known=is_known)
         return cls
 
     return declare
@@ -99,3 +116,28 @@ def moved(old: str, new: str) -> None:
         follow[old] = new
     else:
         transaction.on_commit.append(lambda: follow.__setitem__(old, new))
+
+
+def _say(cls: type, name: str, said: dict[Any, Any], what: str, *, is_known: bool) -> None:
+    """Have a class know what is told of it, with the swap if it is one that goes on as it is."""
+
+    def put() -> None:
+        type.__setattr__(cls, name, {**vars(cls).get(name, {}), **said})
+
+    transaction = registry.transaction
+    if transaction is None or not is_carried_over(cls.__module__):
+        put()
+    else:
+        transaction.on_commit.append(put if is_known else partial(_warn, cls, what))
+
+
+def _warn(cls: type, what: str) -> None:
+    logger.warning(
+        "hotsession.%s of %s.%s is told by another module, and the class itself was not loaded anew: its objects from "
+        "before this save could not be told from later ones. Save the file of %s as well, or restart, for that to take "
+        "effect.",
+        what,
+        cls.__module__,
+        cls.__qualname__,
+        cls.__module__,
+    )

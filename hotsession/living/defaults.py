@@ -42,17 +42,17 @@ def default_of(cls: Any, name: str, instance: object) -> Any:
     Raises:
         Exception: whatever a factory raises.
     """
+    if name in getattr(cls, "__private_attributes__", ()):
+        default = _made(cls.__private_attributes__[name], instance)
+        return MISSING if type(default).__name__ == "PydanticUndefinedType" else default
+    models: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    if name in models:  # before dataclasses: one of pydantic's has there how it describes the field
+        return MISSING if models[name].is_required() else _made(models[name], instance)
     if dataclasses.is_dataclass(cls):
         return _default_of_dataclass(cls.__dataclass_fields__.get(name))
     if hasattr(cls, "__attrs_attrs__"):
         attribute = next((each for each in cls.__attrs_attrs__ if each.name == name), None)
         return MISSING if attribute is None else _default_of_attrs(attribute, instance)
-    if name in getattr(cls, "__private_attributes__", ()):
-        default = _made(cls.__private_attributes__[name], instance)
-        return MISSING if type(default).__name__ == "PydanticUndefinedType" else default
-    models: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
-    if name in models:
-        return MISSING if models[name].is_required() else _made(models[name], instance)
     defaults: dict[str, Any] = getattr(cls, "_field_defaults", {})
     return defaults.get(name, MISSING)
 

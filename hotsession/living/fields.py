@@ -6,13 +6,13 @@ be called otherwise is. Attributes that no class declares stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from hotsession.living.asides import EXTRA
 from hotsession.living.defaults import MISSING
+from hotsession.living.pydantic_models import divided, given, undeclared_in
 from hotsession.living.shapes import Shape
-
-_GIVEN = "__pydantic_fields_set__"  # where a pydantic model notes which of its fields somebody gave a value
 
 
 class Settled(NamedTuple):
@@ -48,21 +48,13 @@ def settled(
         default: the value that a field has at first, or `MISSING`.
     """
     fields = new.fields or ()
-    put: dict[str, Any] = {}
-    gone: dict[str, None] = {}
-    moved: dict[str, str] = {}
-    kept = dict(aside)
-    for before, now in _renames(old, new):
-        if now in state or now in put:
-            continue
-        for place in (state, kept):
-            if before in place:
-                put[now] = place[before]
-                moved[before] = now
-                kept.pop(before, None)
-                gone.update({before: None} if place is state else {})
-                break
-    put |= _given(state, moved)
+    undeclared = undeclared_in(state, aside)
+    kept = {**aside, **undeclared}
+    put, moved = _called_otherwise(state, kept, old, new, taken={*state, *undeclared})
+    gone = {before: None for before in moved if before in state}
+    for before in moved:
+        kept.pop(before, None)
+    put |= given(state, moved)
     for name in _not_in(fields, state, put):
         value = kept.pop(name) if name in kept else default(name)
         if value is not MISSING:
@@ -72,15 +64,27 @@ def settled(
             if name in state:
                 kept[name] = state[name]
                 gone[name] = None
+    if EXTRA in state:
+        extra, kept = divided(state, kept, undeclared, gone, is_open=new.is_open)
+        put |= extra
     missing = tuple(_not_in(fields, state, put))
     return Settled(put, tuple(gone), kept, missing)
 
 
-def _given(state: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
-    given = state.get(_GIVEN)
-    if not moved or not isinstance(given, set):
-        return {}
-    return {_GIVEN: given | {now for before, now in moved.items() if before in given}}
+def _called_otherwise(
+    state: Mapping[str, Any], kept: Mapping[str, Any], old: Shape, new: Shape, *, taken: Container[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values by the names that they have now, and those names by the ones that they had."""
+    put: dict[str, Any] = {}
+    moved: dict[str, str] = {}
+    for before, now in _renames(old, new):
+        if now in taken or now in put or before in moved:
+            continue
+        for place in (state, kept):
+            if before in place:
+                put[now], moved[before] = place[before], now
+                break
+    return put, moved
 
 
 def _renames(old: Shape, new: Shape) -> Iterable[tuple[str, str]]:

@@ -13,13 +13,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from hotsession.living.asides import Asides
+from hotsession.living.asides import NOTES, PASSED, Asides
 from hotsession.living.changes import Change
 from hotsession.living.defaults import MISSING, default_of, fill_in
 from hotsession.living.fields import Settled, settled
 from hotsession.living.mapped import follow_mapping, is_attached
 from hotsession.living.shapes import renames_of, said
 from hotsession.living.state import has_room, put, restore, state_of, take
+from hotsession.living.versions import Step, outlived, steps_between
 
 logger = logging.getLogger("hotsession")
 
@@ -53,11 +54,13 @@ class Become(NamedTuple):
         instance: it, or the one that stands for it.
         missing: fields that nobody knows a value of.
         undo: makes it what it was.
+        steps: what is to be called with it, in order.
     """
 
     instance: Any
     missing: tuple[str, ...]
     undo: Callable[[], None]
+    steps: tuple[Step, ...] = ()
 
 
 def become(instance: Any, change: Change, asides: Asides, *, may_be_another: bool) -> Become:
@@ -82,7 +85,8 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
     if isinstance(instance, tuple):
         return _named_tuple(instance, change, asides, may_be_another=may_be_another)
     before, aside, was = state_of(instance), asides.of(instance), type(instance)
-    made = settled(before, change.old, change.shape, aside, lambda name: _default(cls, name, instance))
+    steps, aside_now = _steps(change, aside)
+    made = settled(before, change.old, change.shape, aside_now, lambda name: _default(cls, name, instance))
     if change.shape.fields is None:
         made = _with_undeclared(made, before, cls)
     try:
@@ -90,7 +94,7 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
     except TypeError as error:
         if not may_be_another:
             raise CannotFollow(str(error), "What holds it directly can't be given another: restart") from error
-        return _another(instance, cls, made, before, asides)
+        return _another(instance, cls, made, before, asides)._replace(steps=steps)
     asides.put(instance, made.aside)
 
     def undo() -> None:
@@ -98,12 +102,29 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
         restore(instance, before)
         asides.put(instance, aside)
 
-    return Become(instance, made.missing, undo)
+    return Become(instance, made.missing, undo, steps)
+
+
+def _steps(change: Change, aside: Mapping[str, Any]) -> tuple[tuple[Step, ...], dict[str, Any]]:
+    """What is to be called with an object, and what is kept aside of it then: with the steps that it has passed.
+
+    An object that has passed steps and whose edit was undone is not to pass them again when that is redone.
+    """
+    if change.old.versions == () and PASSED not in aside:
+        return change.steps, {**aside}
+    passed, steps = change.old.passed_by(change.new), change.steps
+    if PASSED in aside:
+        passed |= aside[PASSED]
+        steps = tuple(steps_between(passed, change.old.version, change.new))
+    kept = {name: value for name, value in aside.items() if name != PASSED}
+    still = outlived(passed, change.new)
+    return steps, kept | ({PASSED: still} if still else {})
 
 
 def _with_undeclared(made: Settled, before: dict[str, Any], cls: type) -> Settled:
     """Give back what an older class had no room for: the new one declares no fields, so any may be meant."""
-    back = {name: value for name, value in made.aside.items() if name not in before and has_room(cls, name)}
+    loose = {name: value for name, value in made.aside.items() if name not in before and name not in NOTES}
+    back = {name: value for name, value in loose.items() if has_room(cls, name)}
     aside = {name: value for name, value in made.aside.items() if name not in back}
     return made._replace(put=back | made.put, aside=aside)
 
@@ -182,17 +203,18 @@ def _named_tuple(instance: Any, change: Change, asides: Asides, *, may_be_anothe
             if not may_be_another:
                 raise CannotFollow(str(error), "Undo the change of its bases") from error
         else:
-            return Become(instance, (), lambda: object.__setattr__(instance, "__class__", was))
+            return Become(instance, (), lambda: object.__setattr__(instance, "__class__", was), change.steps)
     if new.fields is None or old.fields is None or not may_be_another or len(old.fields) != len(instance):
         raise CannotFollow("a tuple can't be laid out anew", "Undo the change of its fields")
     before = dict(zip(old.fields, tuple.__iter__(instance), strict=True))
-    made = settled(before, old, new, asides.of(instance), lambda name: _default(cls, name, instance))
+    steps, aside = _steps(change, asides.of(instance))
+    made = settled(before, old, new, aside, lambda name: _default(cls, name, instance))
     if made.missing:
         raise CannotFollow(f"it has no value for {', '.join(made.missing)}", "Give new fields a default")
     state = before | made.put
     twin = tuple.__new__(cls, [state[name] for name in new.fields])
     asides.put(twin, made.aside)
-    return Become(twin, (), lambda: asides.put(twin, {}))
+    return Become(twin, (), lambda: asides.put(twin, {}), steps)
 
 
 def member_of(member: enum.Enum, cls: Any) -> Any:

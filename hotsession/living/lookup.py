@@ -9,6 +9,8 @@ from typing import Any
 
 MISSING = object()
 
+_OLD = "__hot_replaced__"  # in the globals of a module, which what libraries generate from them has not
+
 
 def classes_in(module: ModuleType) -> Iterator[tuple[str, type]]:
     """The classes that a module defines, with those inside of them: each with the name that it is found by."""
@@ -86,6 +88,31 @@ def is_outdated(function: Any) -> bool:
         inner = wrapped
     module = sys.modules.get(_text(inner, "__module__"))
     return module is not None and vars(module) is not inner.__globals__
+
+
+def mark_as_old(module: ModuleType) -> None:
+    """Have functions of a module know that it has been replaced: they have its globals, and may outlive it."""
+    vars(module)[_OLD] = True
+
+
+def goes_by_its_name(cls: type) -> bool:
+    """Whether a class is the one that its own module has by its name."""
+    return find(sys.modules.get(_text(cls, "__module__")), _text(cls, "__qualname__")) is cls
+
+
+def has_old_code(cls: type) -> bool:
+    """Whether functions of a class, or of a base, are of a module that has been replaced.
+
+    One without any function, as ``type("A", (), {})`` makes it, has no code that anybody could miss the new one of.
+    """
+    return any(_OLD in function.__globals__ for base in cls.__mro__ for function in _functions(base))
+
+
+def _functions(cls: type) -> Iterator[FunctionType]:
+    for found in list(vars(cls).values()):
+        inner = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+        if isinstance(inner, FunctionType):
+            yield inner
 
 
 def _text(found: object, name: str) -> str:

@@ -27,18 +27,22 @@ class Notices:
         self.converted.clear()
         self.sessions = 0
 
-    def tell(self, whose: str, root: str, outcome: Outcome) -> None:
+    def tell(self, whose: str, root: str, outcome: Outcome) -> list[Left]:
         """Say what became of the objects of a session or kept value.
 
         Args:
             whose: what they are part of, in words.
             root: what a path begins with, ``session`` for one.
             outcome: what became of them.
+
+        Returns:
+            The objects that stay as they were and that are told of for the first time.
         """
         for name, count in outcome.converted.items():
             if count > 0:
                 self._told = {each for each in self._told if each[:2] != ("left", name)}
-        for left in outcome.left:
+        first = [left for left in outcome.left if self._first("left", left.cls, left.why)]
+        for left in first:
             self._left(whose, root, left)
         for name in outcome.missing:
             if self._first("missing", name):
@@ -59,27 +63,27 @@ class Notices:
                 )
         for failed in outcome.failed:
             self._failed(whose, root, failed)
+        return first
 
     def _left(self, whose: str, root: str, left: Left) -> None:
-        if self._first("left", left.cls, left.why):
-            logger.warning(
-                "%s: %s%s, a %s, stays as it was, with its old code: %s. %s.",
-                whose,
-                root,
-                left.path,
-                left.cls,
-                left.why,
-                left.cure,
-            )
+        logger.warning(
+            "%s: %s%s, a %s, stays as it was, with its old code: %s. %s.",
+            whose,
+            root,
+            left.path,
+            left.cls,
+            left.why,
+            left.cure,
+        )
 
     def _failed(self, whose: str, root: str, failed: Failed) -> None:
         if self._first("failed", whose, failed.path, repr(failed.error)):
-            frames = traceback.extract_tb(failed.error.__traceback__)[1:]
+            frames = traceback.extract_tb(failed.error.__traceback__)
             logger.error(
-                "%s: %s. It is tried again after the next save.\n%s",
+                "%s: %s. It is tried again after the next save.%s",
                 whose,
                 failed_words(root, failed),
-                "".join(traceback.format_list(frames)).rstrip(),
+                "".join(["\n", *traceback.format_list(frames)]).rstrip(),
             )
 
     def _first(self, *what: str) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 _LONGEST = 200
+_OURS = str(Path(__file__).parent) + os.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,14 @@ class Outcome:
         self.missing.update(other.missing)
         self.left += other.left
         self.failed += other.failed
+
+
+def from_users_frame(error: BaseException) -> BaseException:
+    """An error whose traceback begins where the user's code does, without the frames of ours that called it."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
+        frames = frames.tb_next
+    return error.with_traceback(frames)
 
 
 def counted(names: Counter[str]) -> str:

@@ -27,6 +27,12 @@ def is_own_module(name: str) -> bool:
     return isinstance(path, str) and default_is_own(path)
 
 
+def is_carried_over(name: str) -> bool:
+    """Whether a load is under way that leaves a module of the app as it is."""
+    codebase = getattr(registry.transaction, "codebase", None)
+    return codebase is not None and name in codebase.modules and name not in codebase.loaded
+
+
 @functools.lru_cache(maxsize=1)
 def _ownership(directory: str) -> Ownership:
     return Ownership([directory])

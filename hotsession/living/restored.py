@@ -12,6 +12,7 @@ from typing import Any
 from hotsession.living.changes import Change, change
 from hotsession.living.classes import living
 from hotsession.living.conversion import Conversion
+from hotsession.living.generics import origin_of
 from hotsession.living.kinds import Kind
 from hotsession.living.outcome import Failed, Left
 from hotsession.living.shapes import PLAIN, Shape, shape_of
@@ -80,7 +81,7 @@ class Restored:
 
     def change_of(self, cls: type) -> Change | None:
         """What became of a class; None if it has the shape that it had."""
-        old = self.changed.get(cls)
+        old = self.changed.get(origin_of(cls))
         return None if old is None or issubclass(cls, tuple) else change(cls, old, cls)
 
     def kind_of(self, cls: type) -> Kind:

@@ -1,22 +1,18 @@
 """What of a class its objects depend on: the fields it declares, its version, and the names that its fields had. Pure.
 
-An object is always of the version of the class that it is of: one that can't be brought to the next version keeps its
-class. So no object has to remember a version of its own, but for those that are written down, which keep the shape
-of their class with them.
+An object is of the version of the class that it is of: one that can't be brought to the next version keeps its class.
+So an object has to remember versions of its own only where an edit is undone whose steps it has passed; those that are
+written down keep the shape of their class with them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-VERSION = "__hot_version__"
-METHOD = "__hot_migrate__"
-STEPS = "__hot_steps__"
-RENAMED = "__hot_renamed__"
+from hotsession.living.versions import version_of, versions_of
 
-Step = Callable[[Any], object]
+RENAMED = "__hot_renamed__"
 
 
 class Shape(NamedTuple):
@@ -24,13 +20,26 @@ class Shape(NamedTuple):
 
     Args:
         fields: the names that a dataclass, an attrs class, a pydantic model or a named tuple declares; None for others.
-        version: that of the class; 0 unless somebody says it.
+        version: the one that `__hot_migrate__` counts by; 0 unless somebody says it.
         renamed: pairs of the name that a field had and the one that it has.
+        versions: pairs of who counts, and that version. None in what was written when there was but one for all.
+        is_open: whether a pydantic model takes values by other names, too.
     """
 
     fields: tuple[str, ...] | None = None
     version: int = 0
     renamed: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, int], ...] | None = ()
+    is_open: bool = False
+
+    @classmethod
+    def written(cls, *values: Any) -> Shape:
+        """The shape that was written as these values, also before classes counted each for itself."""
+        return cls(*values) if len(values) > 3 else cls(*values)._replace(versions=None)
+
+    def passed_by(self, new: type) -> dict[str, int]:
+        """The versions that its objects are of, as a newer class counts them."""
+        return dict.fromkeys(versions_of(new), self.version) if self.versions is None else dict(self.versions)
 
 
 PLAIN = Shape()
@@ -38,7 +47,8 @@ PLAIN = Shape()
 
 def shape_of(cls: type) -> Shape:
     """The shape of the objects of a class."""
-    return Shape(fields_of(cls), version_of(cls), tuple(renames_of(cls).items()))
+    renamed, versions = tuple(renames_of(cls).items()), tuple(versions_of(cls).items())
+    return Shape(fields_of(cls), version_of(cls), renamed, versions, is_open(cls))
 
 
 def said(cls: type, name: str) -> Any:
@@ -62,21 +72,10 @@ def fields_of(cls: Any) -> tuple[str, ...] | None:
     return None
 
 
-def version_of(cls: type) -> int:
-    """The version of a class: what it says itself, or the latest step that is known; 1 if it has but the method."""
-    number = said(cls, VERSION)
-    versions = [version for version, _ in steps_of(cls)]
-    if isinstance(number, int):
-        versions.append(number)
-    elif said(cls, METHOD) is not None:
-        versions.append(1)
-    return max(versions, default=0)
-
-
-def steps_of(cls: type) -> list[tuple[int, Step]]:
-    """The functions that bring objects of a class to a version, those of its base classes too, in order."""
-    found = [step for base in reversed(cls.__mro__) for step in vars(base).get(STEPS, {}).items()]
-    return sorted(found, key=lambda step: step[0])
+def is_open(cls: type) -> bool:
+    """Whether objects of a pydantic model keep values that no field declares."""
+    config = said(cls, "model_config")
+    return isinstance(config, dict) and config.get("extra") == "allow"
 
 
 def renames_of(cls: type) -> dict[str, str]:
@@ -84,15 +83,4 @@ def renames_of(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         found.update(vars(base).get(RENAMED, {}))
-    return found
-
-
-def steps_between(old: Shape, cls: type) -> list[Callable[[Any], object]]:
-    """What is to be called with an object of shape `old` that has become one of `cls`, in order."""
-    version = version_of(cls)
-    if version == old.version:
-        return []
-    found = [step for to, step in steps_of(cls) if old.version < to <= version]
-    if said(cls, METHOD) is not None:
-        found.append(lambda instance: getattr(instance, METHOD)(old.version))
     return found

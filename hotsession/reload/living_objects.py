@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hotsession.events import Failure
@@ -36,7 +36,7 @@ class Followed:
 
     Args:
         converted: how many are of their new class, by its name.
-        left: those that stay as they were, in words.
+        left: those that stay as they were, in words; each is told of once.
         failures: steps of the user's that raised.
     """
 
@@ -160,8 +160,8 @@ def _converted(known: Living, whose: str, root: Any, outcome: Outcome) -> Iterat
     """Convert what hangs on one kept value."""
     conversion = known.conversion(root)
     yield from conversion.run()
-    known.notices.tell(whose, "it", conversion.outcome)
-    outcome.add(conversion.outcome)
+    left = known.notices.tell(whose, "it", conversion.outcome)
+    outcome.add(replace(conversion.outcome, left=left))
 
 
 def _roots() -> list[tuple[str, Any]]:

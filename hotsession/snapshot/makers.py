@@ -9,6 +9,8 @@ import sys
 import types
 from typing import Any
 
+from hotsession.living import generics
+from hotsession.living.asides import NOTES
 from hotsession.living.classes import living
 from hotsession.living.defaults import fill_in
 from hotsession.living.layouts import member_named
@@ -79,6 +81,11 @@ def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     (cell.cell_contents,) = state
 
 
+def with_arguments(origin: Any, arguments: tuple[Any, ...]) -> Any:
+    """A pydantic model that was given parameters."""
+    return generics.with_arguments(origin, arguments)
+
+
 def fill_slots(instance: object, state: dict[str, Any]) -> None:
     """Set attributes past a `__setattr__` or `__setstate__` of the class; what has no room now is kept aside."""
     no_room = {name: value for name, value in state.items() if not put(instance, name, value)}
@@ -94,7 +101,8 @@ def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) ->
         fill_without(instance, (given, (), setter))
     if fields_of(type(instance)) is None:
         had = state_of(instance)
-        aside = {name: value for name, value in aside.items() if name in had or not put(instance, name, value)}
+        stays = NOTES | had.keys()
+        aside = {name: value for name, value in aside.items() if name in stays or not put(instance, name, value)}
     asides = living().asides
     asides.put(instance, asides.of(instance) | aside)
 

@@ -30,7 +30,7 @@ from hotsession.snapshot.makers import (
     make_function,
     make_lock,
 )
-from hotsession.snapshot.shaped import special
+from hotsession.snapshot.shaped import made_with_arguments, special
 
 __all__ = ["CannotGo", "IsOwn", "Reducer", "Reduction", "default_is_own", "for_pickle", "is_race"]
 
@@ -170,7 +170,7 @@ class Reducer(cloudpickle.Pickler):  # type: ignore[misc]
         return copyreg.dispatch_table.get(cls) or self.dispatch_table.get(cls)
 
     def _code(self, obj: Any) -> Any:
-        found = self._reference(obj)
+        found = (made_with_arguments(obj) if isinstance(obj, type) else None) or self._reference(obj)
         return super().reducer_override(obj) if found is None else found
 
     def _reference(self, obj: Any) -> Any:

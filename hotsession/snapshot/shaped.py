@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hotsession.living.classes import living
+from hotsession.living.generics import origin_of, parametrised
 from hotsession.living.shapes import PLAIN, Shape, renames_of, shape_of
-from hotsession.snapshot.makers import fill_with_aside, member_by_name
+from hotsession.snapshot.makers import fill_with_aside, member_by_name, with_arguments
 
 _GLOBAL = b"\x93"  # the opcode that every class is named with
 
@@ -44,8 +45,16 @@ class Recorder(pickle.Pickler):
         """What pickle asks for every object but the plain built-in ones."""
         cls = type(obj)
         self.classes.add(cls)
+        if isinstance(obj, type):
+            return made_with_arguments(obj) or NotImplemented
         found = special(obj, cls, self._owns) if self._asides or issubclass(cls, enum.Enum) else None
         return NotImplemented if found is None else found
+
+
+def made_with_arguments(cls: type) -> Any:
+    """How to write a pydantic model that was given parameters: by what it is made of; None for any other class."""
+    found = parametrised(cls)
+    return None if found is None else (with_arguments, tuple(found))
 
 
 def special(obj: Any, cls: type, owns: Callable[[type], bool]) -> Any:
@@ -67,7 +76,7 @@ def written_shapes(classes: Iterable[type], owns: Callable[[type], bool]) -> byt
     """The shapes of those among some classes that have one worth noting; empty if none has."""
     shapes = {
         (cls.__module__, cls.__qualname__): tuple(shape)
-        for cls in classes
+        for cls in set(map(origin_of, classes))
         if not issubclass(cls, type) and owns(cls) and (shape := shape_of(cls)) != PLAIN
     }
     return pickle.dumps(dict(sorted(shapes.items())), 5) if shapes else b""
@@ -75,4 +84,4 @@ def written_shapes(classes: Iterable[type], owns: Callable[[type], bool]) -> byt
 
 def read_shapes(data: bytes) -> dict[tuple[str, str], Shape]:
     """What `written_shapes` wrote."""
-    return {name: Shape(*shape) for name, shape in pickle.loads(data).items()} if data else {}
+    return {name: Shape.written(*shape) for name, shape in pickle.loads(data).items()} if data else {}

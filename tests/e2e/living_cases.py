@@ -46,7 +46,26 @@ RAISING = (
     ),
 )
 
+_BASE = "class Base:\n    def __init__(self): self.x = [0]\n"
+_BASE_STEP = _BASE + "@hotsession.migrate(Base, version=1)\ndef one(a): a.x.append('base')\n"
+_OPEN = "model_config = {'extra': 'allow'}\n    "
+_ITEM = "class Item(pydantic.BaseModel):\n    a: int\n"
+_PAGE = "T = typing.TypeVar('T')\nclass Page(pydantic.BaseModel, typing.Generic[T]):\n    items: list[T]\nNEW"
+_SUB = "class A(Base): pass\n"
+_SUB_STEP = _SUB + "@hotsession.migrate(A, version=1)\ndef sub(a): a.x.append('sub')\n"
+
 MORE = (
+    Case(
+        "a step of a subclass after one of its base, undone and redone",
+        (_BASE + _SUB, _BASE_STEP + _SUB, _BASE_STEP + _SUB_STEP, _BASE + _SUB, _BASE_STEP + _SUB_STEP),
+        "shop.A()",
+        (
+            "it.x == [0, 'base']",
+            "it.x == [0, 'base', 'sub']",
+            "it.x[0] == 0 and type(it) is shop.A",  # bytes of a kept value that nobody changed are those of before
+            "it.x == [0, 'base', 'sub'] and type(it) is shop.A",
+        ),
+    ),
     Case(
         "steps in order, each once",
         (
@@ -83,6 +102,42 @@ MORE = (
             "it.model_dump(exclude_unset=True) == {'a': 1, 'c': 5}",
             "it.model_dump(exclude_unset=True) == {'a': 1, 'b': 5}",
         ),
+    ),
+    Case(
+        "a pydantic model: an extra value declared, undone, and extra values forbidden, and allowed again",
+        tuple(
+            f"class A(pydantic.BaseModel):\n    {lines}a: int = 1"
+            for lines in (_OPEN, _OPEN + "z: int = 0\n    ", _OPEN, "", _OPEN)
+        ),
+        "shop.A(z=5, y=6)",
+        (
+            "(it.z, it.model_extra, it.model_dump()) == (5, {'y': 6}, {'z': 5, 'a': 1, 'y': 6})",
+            "it == shop.A(z=5, y=6)",
+            "it.model_dump() == {'a': 1}",
+            "it == shop.A(z=5, y=6) and not setattr(it, 'q', 3) and it.model_dump().pop('q') == 3",
+        ),
+    ),
+    Case(
+        "a pydantic model with parameters: it and the class that it was given are edited",
+        (
+            _ITEM + _PAGE.replace("NEW", ""),
+            _ITEM + "    b: int = 2\n" + _PAGE.replace("NEW", "    def f(self): return 'new'\n"),
+            _ITEM + _PAGE.replace("NEW", ""),
+        ),
+        "shop.Page[shop.Item](items=[shop.Item(a=1)])",
+        (
+            "it.f() == 'new' and type(it) is shop.Page[shop.Item] and it.model_dump() == {'items': [{'a': 1, 'b': 2}]}",
+            "type(it) is shop.Page[shop.Item] and it.model_dump() == {'items': [{'a': 1}]}",
+        ),
+    ),
+    Case(
+        "a class made in a function",
+        tuple(
+            f"def make():\n    class A:\n        def f(self): return '{text}'\n    return A()"
+            for text in ("old", "new")
+        ),
+        "shop.make()",
+        ("it.f() == 'old' and shop.make().f() == 'new'",),
     ),
     Case(
         "a class moved to another module",

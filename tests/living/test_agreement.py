@@ -63,6 +63,7 @@ def two(it): it.steps = getattr(it, 'steps', ()) + (2,)""",
         "class Model(pydantic.BaseModel):\n    x: typing.Any\n    z: int = 1",
         "class Model(pydantic.BaseModel):\n    x: typing.Any\n    y: list[int] = pydantic.Field(default_factory=list)",
         "class Model(pydantic.BaseModel):\n    y: int = pydantic.Field(3, gt=1)\n    _z: int = 4",
+        "class Model(pydantic.BaseModel):\n    model_config = {'extra': 'allow'}\n    z: int = 1",
     ],
     "Error": [
         "class Error(Exception): pass",
