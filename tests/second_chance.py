@@ -1,9 +1,9 @@
-"""A plugin of pytest for machines that others use as well: an end-to-end test that fails is tried once more, alone.
+"""A plugin of pytest for machines that others use as well: a test that fails is tried once more, alone.
 
     python3 -m tests -p tests.second_chance
 
 A test that fails twice has failed. One that passes is said so loudly, with what it failed of at first, and counts as
-passed and as rerun. Fast tests get no second chance, and when many fail nobody does: then it is no accident.
+passed and as rerun. When many fail none gets a second chance: then it is no accident.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ class SecondChance:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Try again each end-to-end test that failed, unless they are many."""
+        """Try again each test that failed, unless they are many."""
         failed: dict[str, list[pytest.TestReport]] = {}
         for report in [*self._reports("failed"), *self._reports("error")]:
             failed.setdefault(report.nodeid, []).append(report)
-        again = {name: reports for name, reports in failed.items() if all("e2e" in each.keywords for each in reports)}
         if exitstatus != pytest.ExitCode.TESTS_FAILED or len(failed) > AT_MOST:
             return
-        for name, reports in again.items():
+        for name, reports in failed.items():
             self._say(f"SECOND ATTEMPT, alone: {name}")
             if self._passes(session.config, name):
                 self._passed_now[name] = reports

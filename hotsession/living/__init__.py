@@ -11,6 +11,7 @@ The same rules hold in place, after a reload, and for what is read from the snap
     asides.py    values of fields that are gone, until these return
     kinds.py     how an object holds others, by its class
     graph.py     what an object holds, and how to put something else in a place
+    swaps.py     what stands for what in one conversion
     layouts.py   one object made one of the new class
     mapped.py    the same for what SQLAlchemy has mapped
     before.py    how things were before a step, should it fail

@@ -1,8 +1,10 @@
 """All objects that hang on one session or kept value, brought to the classes as they are now.
 
-One after the other: they are found and made objects of the new classes; what can't be changed itself, or has become
-another object, is put in its places; steps of the user's are run, from the leaves to the root. An object whose step
-raises is as it was before, and nothing else is harmed. It goes on from slice to slice, without recursion.
+One after the other they are found and made objects of the new classes. When all that hangs on one is done, steps of
+the user's are run on it: from the leaves to the root, and soon, as others may be looking at it. Only where something
+can't be changed itself, or has become another object, that is put in its places first, and the steps are run then. An
+object whose step raises is as it was before, and nothing else is harmed. It goes on from slice to slice, without
+recursion.
 """
 
 from __future__ import annotations
@@ -15,15 +17,25 @@ from typing import Any, NamedTuple
 
 from hotsession.living.before import Before
 from hotsession.living.changes import GONE, Change
-from hotsession.living.graph import IMMUTABLE, Step, held_by, refit, rehash, renewed
+from hotsession.living.graph import (
+    IMMUTABLE,
+    KEYED,
+    Step,
+    finding,
+    has_keys_to_follow,
+    held_by,
+    is_plain,
+    refit,
+    rehash,
+)
 from hotsession.living.kinds import ATOMS, Kind
 from hotsession.living.layouts import Become, CannotFollow, become, described, member_of
 from hotsession.living.outcome import Failed, Left, Outcome, written
 from hotsession.living.rules import Rules
+from hotsession.living.swaps import Swaps
 
 _PAUSE_EVERY = 32  # objects between two moments at which it may be paused
-
-
+_PATIENCE = 256  # as many more while an object is half done: its step, or its order of keys, waits for what it holds
 _END: tuple[Any, Any] = (None, None)
 
 
@@ -54,13 +66,12 @@ class Conversion:
         self._root = root
         self._rules = rules
         self._parts: dict[int, _Part] = {}
-        self._swaps: dict[int, Any] = {}
-        self._held: list[Any] = []  # what is swapped: its id must stay its own
-        self._ours: set[int] = set()  # ids of what was made anew because of what it holds, and for no other reason
-        self._steps: list[tuple[Any, Become, Change]] = []  # objects whose own steps are to be run
-        self._back: dict[int, Any] = {}  # what stood for objects whose steps raised, and those objects
-        self._keyed: list[_Part] = []  # dicts and sets
-        self._has_changed = False
+        self._swaps = Swaps()
+        self._owing: dict[int, tuple[Any, Become, Change]] = {}  # objects whose own steps are to be run, by their ids
+        self._disordered: set[int] = set()  # ids of containers that may not find their keys
+        self._has_run_steps = False
+        self._late: dict[int, Any] = {}  # what stands for others since steps were run, by the ids of those
+        self._keyed: list[_Part] = []  # dicts, sets and frozensets
         self._changes: dict[type, Change | None] = {}
         self._kinds: dict[type, Kind] = {}
         self._work = self._run()
@@ -71,7 +82,7 @@ class Conversion:
     @property
     def owes_steps(self) -> bool:
         """Whether it is paused, and objects that are of their new class already wait for their steps to be run."""
-        return bool(self._steps) and inspect.getgeneratorstate(self._work) == inspect.GEN_SUSPENDED
+        return bool(self._owing) and inspect.getgeneratorstate(self._work) == inspect.GEN_SUSPENDED
 
     def run(self) -> Iterator[None]:
         """Do it; each step of the iteration is a moment at which it may be paused, and finished by somebody else."""
@@ -80,17 +91,16 @@ class Conversion:
 
     def _run(self) -> Generator[None, None, None]:
         yield from self._walk()
-        if self._swaps or self._has_changed:
+        if self._swaps:
             yield from self._put_in_place()
-        else:
-            self._find_again()  # keys may have changed with another session that has them too
-        for original, made, change in reversed(self._steps):
-            self._convert(original, made, change)
+            self._late.clear()
+        while self._owing:
+            self._convert(*self._owing.popitem()[1])  # the last that was found is the farthest from the root
             yield
-        if self._steps:
+        if self._has_run_steps:
             self._find_again()
-        if self._back:
-            Conversion(self._root, self._rules, self._back).finish()
+        if self._late:
+            Conversion(self._root, self._rules, self._late).finish()
 
     def finish(self) -> Outcome:
         """Do it at once, and return what became of it."""
@@ -102,28 +112,50 @@ class Conversion:
 
     def _walk(self) -> Iterator[None]:
         parts = self._parts
-        ways: list[tuple[int, Iterator[tuple[Step, Any]]]] = [(0, iter([(("", None), self._root)]))]
+        root: Iterator[tuple[Step, Any]] = iter([(("", None), self._root)])
+        ways: list[tuple[_Part | None, int, Iterator[tuple[Step, Any]]]] = [(None, 0, root)]
+        pause_at = _PAUSE_EVERY
         while ways:
-            holder, inside = ways[-1]
+            if len(parts) >= pause_at and (self._is_settled() or len(parts) >= pause_at + _PATIENCE):
+                pause_at = len(parts) + _PAUSE_EVERY
+                yield
+            whose, holder, inside = ways[-1]
             step, instance = next(inside, _END)
             if step is None:
                 ways.pop()
+                if whose is not None:
+                    self._complete(whose)
                 continue
             cls = type(instance)
-            if cls in ATOMS or id(instance) in parts:
+            if cls in ATOMS or id(instance) in parts or is_plain(instance, cls):
                 continue
             kind = self._kind(cls)
             part = parts[id(instance)] = _Part(instance, kind, holder, step)
-            if kind.base is dict or kind.base is set:
-                self._keyed.append(part)
             now = self._followed(instance, cls)
             if now is not instance:
-                self._swap(instance, now)
-                ways.append((holder, iter([(step, now)])))
-            elif kind.base is not None or kind.attributes:
-                ways.append((id(instance), held_by(instance, self._kind(type(instance)))))  # of another class by now
-            if not len(parts) % _PAUSE_EVERY:
-                yield
+                self._swaps.put(instance, now)
+                ways.append((None, holder, iter([(step, now)])))
+            elif kind.base is None and not kind.attributes:
+                continue
+            elif held := held_by(instance, self._kind(type(instance))):  # of another class by now
+                ways.append((part, id(instance), iter(held)))
+                if kind.base in KEYED and has_keys_to_follow(instance, kind.base):
+                    self._disordered.add(id(instance))
+            else:
+                self._complete(part)
+
+    def _is_settled(self) -> bool:
+        """Whether somebody else may look: what is of its new class is as its code expects it."""
+        return not (self._owing or self._disordered)
+
+    def _complete(self, part: _Part) -> None:
+        """All that hangs on an object is done: it finds its keys again, and its own steps are run."""
+        if part.kind.base in KEYED:
+            self._keyed.append(part)
+            self._having_keys(part, self._rehash)
+            self._disordered.discard(id(part.instance))
+        if self._owing and not self._swaps and (owed := self._owing.pop(id(part.instance), None)):
+            self._convert(*owed)
 
     def _kind(self, cls: type) -> Kind:
         kind = self._kinds.get(cls)
@@ -176,17 +208,12 @@ class Conversion:
         self.outcome.converted[change.name] += 1
         for name in made.missing:
             self.outcome.missing[f"{change.name}.{name}"] += 1
-        self._has_changed = True
         if change.steps:
-            self._steps.append((instance, made, change))
+            self._owing[id(made.instance)] = instance, made, change
         if made.instance is not instance:
             self.outcome.anew[change.name] += 1
             self._rules.twins[id(instance)] = instance, made.instance
         return made.instance
-
-    def _swap(self, instance: Any, now: Any) -> None:
-        self._held += (instance, now)
-        self._swaps[id(instance)] = now
 
     def _leave(self, instance: Any, name: str, error: CannotFollow) -> None:
         self.outcome.left.append(Left(name, self._path(instance), error.why, error.cure))
@@ -202,59 +229,40 @@ class Conversion:
     # putting in place
 
     def _put_in_place(self) -> Iterator[None]:
-        if self._swaps:
-            parts = list(self._parts.values())
-            self._renew([part for part in reversed(parts) if part.kind.base in IMMUTABLE])
-            for number, part in enumerate(parts):
-                self._refit(part)
-                if not number % _PAUSE_EVERY:
-                    yield
+        parts = list(self._parts.values())
+        self._swaps.renew([(part.instance, part.kind.base) for part in reversed(parts) if part.kind.base in IMMUTABLE])
+        for number, part in enumerate(parts):
+            if part.kind.base not in IMMUTABLE:
+                self._having_keys(part, self._refit)
+            if number % _PAUSE_EVERY == _PAUSE_EVERY - 1:
+                yield
         self._find_again()
 
     def _find_again(self) -> None:
-        """Let dicts and sets find their keys, whose hashes may be others now."""
+        """Let containers find their keys, whose hashes may be others now."""
         for part in self._keyed:
-            self._rehash(part)
-
-    def _renew(self, parts: list[_Part]) -> None:
-        """Make anew what can't be changed and holds something else now: as often as one of them holds another."""
-        is_settled = False
-        while not is_settled:
-            is_settled = True
-            self._shorten()
-            for part in parts:
-                instance, base = part.instance, part.kind.base
-                before = self._swaps.get(id(instance), instance)
-                now = (
-                    renewed(instance, base, self._swaps) if before is instance or id(instance) in self._ours else before
-                )
-                if now is not instance and (before is instance or not _holds_the_same(before, now, base)):
-                    self._ours.add(id(instance))
-                    if before is not instance:
-                        self._swap(before, now)
-                    self._swap(instance, now)
-                    is_settled = False
-        self._shorten()
-
-    def _shorten(self) -> None:
-        """Let what was swapped twice be swapped for the last at once."""
-        for where, now in tuple(self._swaps.items()):
-            while id(now) in self._swaps:
-                now = self._swaps[id(now)]
-            self._swaps[where] = now
+            self._having_keys(part, self._rehash)
 
     def _refit(self, part: _Part) -> None:
-        if part.kind.base not in IMMUTABLE:
-            try:
-                refit(part.instance, self._kind(type(part.instance)), self._swaps)
-            except Exception as error:  # noqa: BLE001 - keys of the user's may raise anything when they are compared
-                self._leave(part.instance, type(part.instance).__qualname__, _unhashable(error))
+        refit(part.instance, self._kind(type(part.instance)), self._swaps)
 
     def _rehash(self, part: _Part) -> None:
-        try:
+        if part.kind.base is not frozenset:
             rehash(part.instance, part.kind.base)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._leave(part.instance, type(part.instance).__qualname__, _unhashable(error))
+            return
+        before = self._swaps.of(part.instance)
+        if (now := finding(before)) is not before:
+            self._swaps.put(before, now)
+            self._swaps.put_renewed(part.instance, now)
+            self._late[id(before)] = now
+
+    def _having_keys(self, part: _Part, do: Callable[[_Part], None]) -> None:
+        try:
+            do(part)
+        except Exception as error:  # noqa: BLE001 - keys of the user's may raise anything when they are compared
+            why = f"a key could not be compared: {error!r}"
+            left = CannotFollow(why, "Let __hash__ and __eq__ use what objects have")
+            self._leave(part.instance, type(part.instance).__qualname__, left)
 
     # the user's own steps
 
@@ -263,6 +271,7 @@ class Conversion:
         instance = made.instance
         if type(instance) is not change.new:  # another conversion was faster, or has undone it
             return
+        self._has_run_steps = True
         before = Before(instance, self._kind)
         for step in change.steps:
             try:
@@ -280,18 +289,7 @@ class Conversion:
         self.outcome.converted[change.name] -= 1
         if made.instance is not original:
             self._rules.twins.pop(id(original), None)
-            self._back[id(made.instance)] = original
+            self._late[id(made.instance)] = original
         name = getattr(step, "__qualname__", "")
         name = f"{change.new.__qualname__}.__hot_migrate__" if "<lambda>" in name or not name else name
         self.outcome.failed.append(Failed(change.name, path, name, error))
-
-
-def _holds_the_same(one: Any, other: Any, base: Any) -> bool:
-    if base is types.MethodType:
-        return bool(one.__func__ is other.__func__ and one.__self__ is other.__self__)
-    ours, theirs = list(base.__iter__(one)), list(base.__iter__(other))
-    return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
-
-
-def _unhashable(error: Exception) -> CannotFollow:
-    return CannotFollow(f"a key could not be compared: {error!r}", "Let __hash__ and __eq__ use what objects have")

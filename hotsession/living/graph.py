@@ -8,60 +8,88 @@ from __future__ import annotations
 import functools
 import types
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from hotsession.living.kinds import ATOMS, Kind
-from hotsession.living.state import attributes_of, put, slots_of
+from hotsession.living.state import attributes_of, put, state_of
 
 IMMUTABLE = frozenset({tuple, frozenset, types.MethodType})
 """What can't be given something else to hold: it is made anew, and put in its own places."""
 
+KEYED = frozenset({dict, set, frozenset})
+"""What finds things by their hashes."""
+
+_PLAIN = frozenset({dict, list, tuple, set, frozenset})
+
 Step = tuple[str, Any]
 
 
-def held_by(instance: Any, kind: Kind) -> Iterator[tuple[Step, Any]]:
+def is_plain(instance: Any, cls: type) -> bool:
+    """Whether an object is a container of Python's own that holds nothing anybody needs to ask about."""
+    if cls not in _PLAIN:
+        return False
+    try:
+        return ATOMS.issuperset(map(type, instance)) and (
+            cls is not dict or ATOMS.issuperset(map(type, instance.values()))
+        )
+    except RuntimeError:  # another thread is changing it
+        return False
+
+
+def has_keys_to_follow(instance: Any, base: Any) -> bool:
+    """Whether a dict or set has keys of classes that somebody needs to ask about."""
+    try:
+        return not ATOMS.issuperset(map(type, base.__iter__(instance)))
+    except RuntimeError:  # another thread is changing it
+        return True
+
+
+def held_by(instance: Any, kind: Kind) -> Iterable[tuple[Step, Any]]:
     """What an object holds, each with where it stands: as an attribute, at an index or key, or as a key itself.
 
-    One after the other, as a large container would hold up everybody; what is put in meanwhile is not among it.
+    What stands in a container comes one after the other, as a large one would hold up everybody else; what is put in
+    meanwhile is not among it. Of what holds nothing that anybody needs to ask about, the result is empty, and false.
     """
-    if kind.base is not None:
-        for step, each in _items(instance, kind.base):
-            if type(each) not in ATOMS:
-                yield step, each
-    if kind.attributes:
-        yield from _attributes(instance)
+    if kind.base is None:
+        return _in_attributes(instance, kind) if kind.attributes else ()
+    inside = _items(instance, kind.base)
+    return chain(inside, _in_attributes(instance, kind)) if kind.attributes else inside
 
 
-def _attributes(instance: Any) -> Iterator[tuple[Step, Any]]:
+def _in_attributes(instance: Any, kind: Kind) -> list[tuple[Step, Any]]:
+    found: list[tuple[Step, Any]] = []
     attributes = attributes_of(instance)
     if attributes is not None:
-        for name, value in list(attributes.items()):
-            if type(value) not in ATOMS:
-                yield (".", name), value
-    for name, slot in slots_of(type(instance)).slots.items():
+        found = [((".", name), value) for name, value in list(attributes.items()) if type(value) not in ATOMS]
+    for name, slot in kind.slots:
         try:
             value = slot.__get__(instance)
         except AttributeError:  # it was never set
             continue
         if type(value) not in ATOMS:
-            yield (".", name), value
+            found.append(((".", name), value))
+    return found
 
 
 def _items(instance: Any, base: type) -> Iterator[tuple[Step, Any]]:
     if base is dict:
         for key, value in list(dict.items(instance)):
-            yield ("key", key), key
-            yield ("[]", key), value
+            if type(key) not in ATOMS:
+                yield ("key", key), key
+            if type(value) not in ATOMS:
+                yield ("[]", key), value
         if isinstance(instance, defaultdict):
             yield (".", "default_factory"), instance.default_factory
     elif base in _ATTRIBUTES:
         for name in _ATTRIBUTES[base]:
             yield (".", name), _get(instance, base, name)
     else:
-        is_keyed = base is set or base is frozenset
+        is_keyed = base in KEYED
         for at, each in enumerate(_still(instance, base)):
-            yield ("key", each) if is_keyed else ("[]", at), each
+            if type(each) not in ATOMS:
+                yield ("key", each) if is_keyed else ("[]", at), each
 
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -94,7 +122,7 @@ def refit(instance: Any, kind: Kind, swaps: Mapping[int, Any]) -> None:
             for name, value in list(attributes.items()):
                 if id(value) in swaps and attributes.get(name) is value:
                     attributes[name] = swaps[id(value)]
-        for name, slot in slots_of(type(instance)).slots.items():
+        for name, slot in kind.slots:
             try:
                 value = slot.__get__(instance)
             except AttributeError:  # it was never set
@@ -156,9 +184,13 @@ def renewed(instance: Any, base: Any, swaps: Mapping[int, Any]) -> Any:
     items = list(base.__iter__(instance))
     if not any(id(each) in swaps for each in items):
         return instance
-    new = base.__new__(type(instance), [swaps.get(id(each), each) for each in items])
-    if (attributes := attributes_of(instance)) is not None:
-        (attributes_of(new) or {}).update(attributes)
+    return _anew(instance, base, [swaps.get(id(each), each) for each in items])
+
+
+def _anew(instance: Any, base: Any, items: list[Any]) -> Any:
+    new = base.__new__(type(instance), items)
+    for name, value in state_of(instance).items():
+        put(new, name, value)
     return new
 
 
@@ -182,7 +214,7 @@ def rehash(instance: Any, base: Any) -> None:
         Exception: whatever a key raises that is asked for its hash, or compared.
     """
     keys = list(base.__iter__(instance))
-    if ATOMS.issuperset(map(type, keys)) or all(base.__contains__(instance, key) for key in keys):
+    if _finds(instance, base, keys):
         return
     for key in keys:
         hash(key)  # before anything is taken out
@@ -190,6 +222,20 @@ def rehash(instance: Any, base: Any) -> None:
         _refill_dict(instance, list(dict.items(instance)))
     else:
         _refill_set(instance, keys)
+
+
+def finding(instance: frozenset[Any]) -> frozenset[Any]:
+    """A frozenset that finds what is in it: itself, or one made anew because something in it has another hash now.
+
+    Raises:
+        Exception: as `rehash`.
+    """
+    items = list(frozenset.__iter__(instance))
+    return instance if _finds(instance, frozenset, items) else _anew(instance, frozenset, items)
+
+
+def _finds(instance: Any, base: Any, keys: list[Any]) -> bool:
+    return ATOMS.issuperset(map(type, keys)) or all(base.__contains__(instance, key) for key in keys)
 
 
 def _refill_dict(instance: Any, items: list[tuple[Any, Any]]) -> None:

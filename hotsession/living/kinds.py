@@ -16,6 +16,8 @@ import types
 import uuid
 from typing import Any, NamedTuple
 
+from hotsession.living.state import slots_of
+
 ATOMS: frozenset[type] = frozenset(
     {
         type(None),
@@ -68,10 +70,12 @@ class Kind(NamedTuple):
     Args:
         base: the built-in container that they are; None if they are none.
         attributes: whether what their attributes hold is looked at.
+        slots: attributes that have room of their own, by name, with what reads and sets them.
     """
 
     base: type | None
     attributes: bool
+    slots: tuple[tuple[str, Any], ...] = ()
 
 
 ATOM = Kind(None, attributes=False)
@@ -87,4 +91,5 @@ def kind_of(cls: type[Any], *, is_own: bool) -> Kind:
     if cls in ATOMS or issubclass(cls, type | types.ModuleType | enum.Enum):
         return ATOM
     base = next((each for each in _BASES if issubclass(cls, each)), None)
-    return Kind(base, is_own or cls in _OPEN)
+    attributes = is_own or cls in _OPEN
+    return Kind(base, attributes, tuple(slots_of(cls).slots.items()) if attributes else ())

@@ -122,7 +122,7 @@ def test_a_janitor_that_was_killed_is_replaced(place: Path, server: DevServer) -
     remove_when_ended(server, place)
     (first,) = janitors(place)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: process_started(first) is None, "it to be gone")  # its name goes before the files it holds
+    wait_until(lambda: process_started(first) is None, "it to be gone, with the lock that it held")
     remove_when_ended(server, place)
     assert [pid for pid in janitors(place) if pid != first]
 
