@@ -24,9 +24,10 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for each processor, as what starts servers and browsers mostly waits for them; else one."""
-    each = 1 if config.option.markexpr == WITHOUT_E2E else 2
-    return 0 if config.option.usepdb else min(each * (os.cpu_count() or 1), 16)
+    """Two processes for each processor, as what starts servers and browsers mostly waits for them; fast tests don't."""
+    processors = os.cpu_count() or 1
+    many = processors + 1 if config.option.markexpr == WITHOUT_E2E else 2 * processors
+    return 0 if config.option.usepdb else min(many, 16)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

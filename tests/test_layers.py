@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,8 +110,15 @@ def layer(name: str) -> int | None:
     return LAYER_OF[max(places, key=len)] if places else None
 
 
-IMPORTS = sorted({(name, each) for name, path in MODULES.items() for each in imports(path)})
-OURS = [(name, each) for name, each in IMPORTS if each in MODULES]
+@functools.cache
+def all_imports() -> list[tuple[str, str]]:
+    """Who imports what."""
+    return sorted({(name, each) for name, path in MODULES.items() for each in imports(path)})
+
+
+def ours() -> list[tuple[str, str]]:
+    """Who of us imports whom of us."""
+    return [(name, each) for name, each in all_imports() if each in MODULES]
 
 
 def test_every_module_has_its_layer() -> None:
@@ -121,7 +129,7 @@ def test_every_module_has_its_layer() -> None:
 def test_no_module_imports_upward() -> None:
     """What is lower knows nothing of what is higher. The package itself may: it is where users import from."""
     lower = {name: layer(name) or 0 for name in MODULES}
-    assert [(name, each) for name, each in OURS if lower[each] > lower[name]] == []
+    assert [(name, each) for name, each in ours() if lower[each] > lower[name]] == []
 
 
 @pytest.mark.parametrize(("who", "whom"), FORBIDDEN)
@@ -129,13 +137,13 @@ def test_who_must_not_know_whom(who: str, whom: str) -> None:
     """Some strangers are no question of height."""
     assert any(is_in(name, who) for name in MODULES)
     assert any(is_in(name, whom) for name in MODULES)
-    assert [(name, each) for name, each in OURS if is_in(name, who) and is_in(each, whom)] == []
+    assert [(name, each) for name, each in ours() if is_in(name, who) and is_in(each, whom)] == []
 
 
 @pytest.mark.parametrize("library", USERS)
 def test_a_library_has_one_user(library: str) -> None:
     """What watches files is imported in one place."""
-    assert {name for name, each in IMPORTS if each.partition(".")[0] == library} <= USERS[library]
+    assert {name for name, each in all_imports() if each.partition(".")[0] == library} <= USERS[library]
 
 
 def test_no_two_modules_import_each_other() -> None:

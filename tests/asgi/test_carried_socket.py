@@ -235,6 +235,7 @@ async def test_messages_that_come_meanwhile(project: Project, caplog: pytest.Log
     await leave(socket)
 
 
+@pytest.mark.e2e
 async def test_an_answer_beside_the_wait_for_messages(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler with a stop button is not told in the midst of its answer."""
     for module in ("leaving", "stay"):

@@ -311,6 +311,7 @@ def test_production_has_nothing_to_look_at() -> None:
     assert manager.ledger.following.lazily(record) is record
 
 
+@pytest.mark.e2e
 def test_a_large_kept_value_follows_in_slices(app: testing.App) -> None:
     """The swap does not wait for it, and others don't either: it goes on between requests, to the end."""
     app.client.get("/kept")
