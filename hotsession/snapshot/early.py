@@ -15,7 +15,8 @@ from typing import Any
 from hotsession.living.classes import living
 from hotsession.living.conversion import Conversion
 from hotsession.living.restored import Restored
-from hotsession.living.shapes import Shape, shape_of, version_of
+from hotsession.living.shapes import Shape, shape_of
+from hotsession.living.versions import steps_between
 from hotsession.snapshot.importing import is_importing
 from hotsession.snapshot.reading import noted
 
@@ -42,10 +43,7 @@ class EarlyValues:
             return
         with noted() as classes:
             yield
-        self._shapes[name] = {
-            cls: shape._replace(version=max(shape.version, classes[cls]))
-            for cls, shape in ((cls, shape_of(cls)) for cls in classes)
-        }
+        self._shapes[name] = {cls: shape_of(cls) for cls in classes}
 
     def names(self) -> set[str]:
         """The names of the values that may have to pass steps still."""
@@ -65,7 +63,7 @@ class EarlyValues:
         is_complete = not is_importing()
         if name in self._failed or not (is_complete or now):
             return False
-        changed = {cls: shape for cls, shape in self._shapes[name].items() if version_of(cls) > shape.version}
+        changed = {cls: shape for cls, shape in self._shapes[name].items() if _has_further_steps(cls, shape)}
         if changed and not self._follow(value, changed, whose):
             self._failed.add(name)
             return False
@@ -87,3 +85,8 @@ class EarlyValues:
                 "%s is not written until that is mended: what is in the snapshot stays, and is tried again then.", whose
             )
         return not outcome.failed
+
+
+def _has_further_steps(cls: type, before: Shape) -> bool:
+    """Whether a class has been given steps. Objects that had passed these before remember that themselves."""
+    return bool(steps_between(before.passed_by(cls), before.version, cls))

@@ -19,7 +19,7 @@ from hotsession.snapshot.makers import by_name
 from hotsession.snapshot.pickling import Heading
 from hotsession.snapshot.shaped import read_shapes
 
-_met: ContextVar[dict[type, int] | None] = ContextVar("hotsession_classes_met", default=None)
+_met: ContextVar[set[type] | None] = ContextVar("hotsession_classes_met", default=None)
 
 
 class OtherPython(Exception):
@@ -27,9 +27,9 @@ class OtherPython(Exception):
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[dict[type, int]]:
-    """The classes that are met by what is loaded in the block, and the latest version of their written objects."""
-    met: dict[type, int] = {}
+def noted() -> Iterator[set[type]]:
+    """The classes that are met by what is loaded in the block."""
+    met: set[type] = set()
     token = _met.set(met)
     try:
         yield met
@@ -56,8 +56,7 @@ def load(data: bytes) -> Any:
         return _loaded(body, finder, shapes)
     finally:
         if (met := _met.get()) is not None:
-            for name, cls in finder.classes.items():
-                met[cls] = max(met.get(cls, 0), shapes[name].version if name in shapes else 0)
+            met.update(finder.classes.values())
 
 
 def _loaded(body: bytes, finder: _Finder, shapes: dict[tuple[str, str], Shape]) -> Any:
