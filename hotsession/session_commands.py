@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -34,15 +35,29 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
+_WHERE = "Where they are: sqlite:///sessions.db or file:///directory."
+
+
 @click.group()
-@click.option(
-    "--storage", "address", envvar=VARIABLE, help="Where they are: sqlite:///sessions.db or file:///directory."
-)
+@click.option("--storage", "address", envvar=VARIABLE, help=_WHERE)
 @click.pass_context
 def sessions(context: click.Context, address: str | None) -> None:
     """Look at the sessions of a lasting storage, or end one."""
-    if context.resilient_parsing:
-        return
+    context.obj = address
+
+
+def _stored(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the storage, whether `--storage` stands before the command's name or after it."""
+
+    @click.option("--storage", "address", help=_WHERE)
+    @click.pass_context
+    def with_storage(context: click.Context, /, address: str | None, **options: Any) -> None:
+        command(_opened(address or context.obj), **options)
+
+    return functools.update_wrapper(with_storage, command)
+
+
+def _opened(address: str | None) -> Any:
     if not address or address == MEMORY:
         raise Refused(
             "sessions in memory are seen by their own process alone: say where lasting ones are, with --storage "
@@ -55,7 +70,7 @@ def sessions(context: click.Context, address: str | None) -> None:
     _refuse_what_is_not_there(address)
     if not isinstance(storage, Lists):
         raise Refused(f"{storage!r} does not tell whose sessions it has")
-    context.obj = storage
+    return storage
 
 
 def _narrowed(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,7 +88,7 @@ def _narrowed(command: Callable[..., None]) -> Callable[..., None]:
 @_narrowed
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for programs.")
-@click.pass_obj
+@_stored
 def list_(storage: Any, name: str | None, status: str | None, key: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List sessions, newest first."""
 
@@ -99,7 +114,7 @@ def list_(storage: Any, name: str | None, status: str | None, key: tuple[str, ..
 @sessions.command()
 @click.argument("id")
 @click.option("--json", "as_json", is_flag=True, help="On one line, for programs.")
-@click.pass_obj
+@_stored
 def show(storage: Any, id: str, as_json: bool) -> None:
     """Show one session. The first characters of its ID are enough if no other begins with them."""
     record = _run(storage, lambda: _one(storage, id))
@@ -110,7 +125,7 @@ def show(storage: Any, id: str, as_json: bool) -> None:
 @sessions.command()
 @click.argument("id")
 @click.option("--reason", help="Why, for listings.")
-@click.pass_obj
+@_stored
 def end(storage: Any, id: str, reason: str | None) -> None:
     """End a session: nobody gets it again. Hooks of the app are not called."""
 
@@ -129,7 +144,7 @@ def end(storage: Any, id: str, reason: str | None) -> None:
 @sessions.command()
 @_narrowed
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file to write; left out, it is printed.")
-@click.pass_obj
+@_stored
 def export(storage: Any, name: str | None, status: str | None, key: tuple[str, ...], output: Path | None) -> None:
     """Write sessions as lines of JSON, newest first."""
 

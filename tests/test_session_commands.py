@@ -108,6 +108,14 @@ def test_an_export_is_a_file_that_overwrites_nothing(address: str, tmp_path: Pat
     assert "can't be written" in result.stderr
 
 
+def test_the_storage_may_be_named_after_the_command(address: str) -> None:
+    """As the error that asks for `--storage` is answered by whoever adds it at the end of the line; that one counts."""
+    assert "with --storage" in run("list").stderr
+    assert len(shown(run("list", "--json", "--storage", address))) == 3
+    assert len(shown(run("--storage", "sqlite:///nosuch.db", "list", "--json", "--storage", address))) == 3
+    assert "there is no" in run("show", "b", "--storage", "sqlite:///nosuch.db").stderr
+
+
 def test_the_environment_says_where_they_are(address: str) -> None:
     """HOTSESSION_STORAGE does instead of --storage."""
     assert len(shown(run("list", "--json", HOTSESSION_STORAGE=address))) == 3
