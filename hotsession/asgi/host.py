@@ -192,7 +192,7 @@ class Host:
         if self._reloader is not None:
             await self._reloader.stop()
         if self._carrier is not None:
-            self._carrier.flush()
+            self._carrier.app_is_down()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's lifespan: it always starts, whatever the app does, so that the next save can mend it."""

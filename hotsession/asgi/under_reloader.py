@@ -59,7 +59,7 @@ class UnderReloader:
 
         async def pass_on(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
-                self._carrier.flush()
+                self._carrier.app_is_down()
             await send(message)
 
         if registry.running_scope is None:  # no host of ours

@@ -155,6 +155,16 @@ class Carrier:
         self._read_again(is_complete=True)
         bytecode.app_is_up()
 
+    def app_is_down(self) -> None:
+        """Write everything: the app has ended in good order, also where nothing told this process that it is to end."""
+        self.flush()
+        if self._closed.is_set():
+            return
+        try:
+            self._store.told_to_end()
+        except SnapshotUnusable as error:
+            logger.warning("That this process ends in good order can't be noted: %s", error)
+
     def pause(self) -> None:
         """Write nothing until `resume`: the process that is to be replaced still serves."""
         self._turn.is_paused = self._is_hosted = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -261,6 +262,48 @@ async def test_everything_is_written_when_the_process_is_told_to_end(start: Star
     first.keep("value", list)
     first.carrier._told_to_end()
     assert seen == [({"n": 1}, ("value",))]
+
+
+ENDED_BY_A_SIGNAL = """
+import os, signal
+from tests.snapshot.carriers import Process
+from hotsession.snapshot import carrier
+carrier.before_the_end = lambda callback: True
+process = Process(directory)
+process.keep("value", list).append("last")
+if lifespan:
+    process.carrier.app_is_down()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("lifespan", "ended", "value"), [(True, "tidy", ["last"]), (False, "abrupt", [])])
+def test_an_app_that_ended_in_good_order_was_not_killed(
+    start: Start, tmp_path: Path, lifespan: bool, ended: str, value: list[str]
+) -> None:
+    """Also if the signal came before anybody of ours listened for it: at a save right after a start."""
+    start().end()
+    with process(f"lifespan = {lifespan}\n{ENDED_BY_A_SIGNAL}", tmp_path / "snapshot") as served:
+        assert served.wait(DEADLINE) == -signal.SIGTERM
+    after = start()
+    assert after.store.previous == ended
+    assert after.keep("value", list) == value
+
+
+def test_an_end_that_can_not_be_noted_is_said(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """It stops no lifespan; when all is closed there is nothing to say."""
+
+    def fails() -> None:
+        raise SnapshotUnusable("the snapshot is gone")
+
+    first = start()
+    first.store.told_to_end = fails  # type: ignore[attr-defined]
+    first.carrier.app_is_down()
+    assert caplog.text.count("ends in good order can't be noted: the snapshot is gone") == 1
+    first.end()
+    first.carrier.app_is_down()
+    assert caplog.text.count("can't be noted") == 1
 
 
 async def test_in_a_running_event_loop_it_is_done_there(start: Start, often: None) -> None:
