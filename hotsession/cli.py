@@ -138,6 +138,9 @@ def reset(name: str | None, pid: int | None) -> None:
     """Drop the state that the dev server of this directory keeps: all of it, or what goes by NAME."""
     try:
         server = control.choose(control.running(), Path(os.path.realpath(".")), pid)
-        click.echo(control.ask_reset(server, name))
     except ControlError as error:
         raise Refused(str(error)) from error
+    try:
+        click.echo(control.ask_reset(server, name))
+    except ControlError as error:  # there is a server, but it did nothing: exit status 1
+        raise click.ClickException(str(error)) from error

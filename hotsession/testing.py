@@ -112,7 +112,12 @@ class App:
         raise ReloadError(f"The new code failed at {outcome.stage}; the old code goes on serving.") from outcome.error
 
     def reset(self, name: str | None = None) -> str:
-        """Drop what is kept under `name`, or everything, as `hotsession reset` does; return the line it prints."""
+        """Drop what is kept under `name`, or everything, as `hotsession reset` does; return the line it prints.
+
+        Raises:
+            ConfigurationError: nothing is kept under that name.
+            ReloadError: nothing was dropped, and why.
+        """
         return self._portal.call(self._host.reset, name)  # type: ignore[no-any-return]
 
     def restart(self) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from hotsession.asgi.standing import CARRIED, KEY, standing
 from hotsession.asgi.stay import Stay
 from hotsession.asgi.witness import run_witnessed
 from hotsession.background.around import end_endless, end_tasks
+from hotsession.errors import HotsessionError, ReloadError
 from hotsession.events import Change, LoadFailed, Reloaded
 from hotsession.kept import emptier, names_for
 from hotsession.ownership import Ownership
@@ -348,12 +349,16 @@ class Host:
             self._loop.call_soon_threadsafe(self._reset_in_background, name)  # a sync endpoint runs in a thread
 
     def _reset_in_background(self, name: str | None) -> None:
-        task = asyncio.create_task(self._reset_and_say(name), name="hotsession reset")
+        task = asyncio.create_task(self.reset_and_say(name), name="hotsession reset")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _reset_and_say(self, name: str | None) -> None:
-        logger.info(await self.reset(name))
+    async def reset_and_say(self, name: str | None) -> None:
+        """Drop what is kept under `name`, or everything, and log what came of it."""
+        try:
+            logger.info("%s", await self.reset(name))
+        except HotsessionError as error:
+            logger.error("%s", error)
 
     async def act(self, changes: frozenset[Change]) -> Reloaded | LoadFailed | None:
         """Act on changes that another than the watcher saw, and return what came of it; None when they mean nothing."""
@@ -362,10 +367,11 @@ class Host:
         return await self._reloader.follower.act(changes, time.perf_counter(), quiet=0)
 
     async def reset(self, name: str | None) -> str:
-        """Drop what is kept under `name`, or everything, and return a line that says what came of it.
+        """Drop what is kept under `name`, or everything, and return a line that says what was built anew.
 
         Raises:
             ConfigurationError: nothing is kept under that name.
+            ReloadError: nothing was dropped, and why.
         """
         names = names_for(name)
         reset = Reset(frozenset(names), emptier(names))
@@ -373,5 +379,7 @@ class Host:
         if isinstance(outcome, Reloaded):
             return f"Built anew: {', '.join(names) or 'nothing was kept'}."
         if isinstance(outcome, LoadFailed):
-            return f"Not reset: {outcome.error!r}. What was kept is still there; mend the code and reset again."
-        return "Not reset: files are changing just now. Try again."
+            raise ReloadError(
+                f"Not reset: {outcome.error!r}. What was kept is still there; mend the code and reset again."
+            ) from outcome.error
+        raise ReloadError("Not reset: files are changing just now. Try again.")

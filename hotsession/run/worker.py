@@ -174,7 +174,7 @@ class Worker:
     # what the user says
 
     async def _reset_by_key(self) -> None:
-        logger.info("%s", await self._host.reset(None))
+        await self._host.reset_and_say(None)
 
     async def _quit_by_key(self) -> None:
         self._channel.send("quit")

@@ -12,7 +12,7 @@ import pytest
 
 from hotsession import HotApp
 from hotsession.asgi.host import Host, HostOptions
-from hotsession.errors import ConfigurationError
+from hotsession.errors import ConfigurationError, ReloadError
 from hotsession.registry import registry
 from hotsession.target import Target
 from tests.projects import Exchange, Project, barrier, lines, trace, until
@@ -292,11 +292,14 @@ async def test_reset(project: Project) -> None:
         await project.host.reset("c")
 
 
-async def test_a_reset_of_broken_code(project: Project) -> None:
-    """Nothing is dropped, and the line says what to do."""
+async def test_a_reset_of_broken_code(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is dropped, and the error says what to do; who only looks at the log reads it there."""
     await project.start({"main.py": APP + "\na = hotsession.keep('a', list)\n"})
     project.write({"main.py": "1/0"})
-    assert "What was kept is still there; mend the code and reset again." in await project.host.reset("a")
+    with pytest.raises(ReloadError, match="What was kept is still there; mend the code and reset again"):
+        await project.host.reset("a")
+    await project.host.reset_and_say("a")
+    assert [each.levelname for each in caplog.records if "Not reset: ZeroDivisionError" in each.message] == ["ERROR"]
     assert registry.entries()["a"].value == []
     assert await project.get() == "1"
 

@@ -184,4 +184,5 @@ def reset(project: Path, name: str) -> str:
     """What `hotsession reset` says."""
     command = [*hotsession_run("x")[:4], "reset", name]
     done = subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    assert bool(done.stderr) == (done.returncode == 1)  # nothing was reset
+    return (done.stdout + done.stderr).strip()

@@ -520,7 +520,7 @@ def test_another_terminal_resets_the_server_of_its_directory(server: Server, tmp
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Built anew")
     unknown = reset(server.directory, "nosuch")
-    assert unknown.returncode == 2
+    assert unknown.returncode == 1
     assert "othing is kept as 'nosuch'" in unknown.stderr
     elsewhere = reset(tmp_path)
     assert elsewhere.returncode == 2
