@@ -73,8 +73,8 @@ def _names(names: Sequence[str]) -> str:
 
 
 _WHAT_FAILED = {
-    "import": "the new code could not be imported",
-    "start-up": "the new app could not start up",
+    "import": "code could not be imported",
+    "start-up": "app could not start up",
 }
 
 
@@ -86,8 +86,10 @@ def failed_lines(event: LoadFailed, owns: Callable[[str], bool], *, serving: int
         owns: whether a file is the user's own.
         serving: number of the generation that goes on serving; None when there is none.
     """
-    goes_on = "Nothing serves yet" if serving is None else "What ran before goes on serving"
-    head = f"Not reloaded: {_WHAT_FAILED[event.stage]}. {goes_on}; the next save tries again."
+    what, goes_on = f"Not reloaded: the new {_WHAT_FAILED[event.stage]}", "What ran before goes on serving"
+    if serving is None:
+        what, goes_on = f"Not started: the {_WHAT_FAILED[event.stage]}", "Nothing serves yet"
+    head = f"{what}. {goes_on}; the next save tries again."
     return f"{head}\n{error_text(event.error, owns)}".rstrip()
 
 

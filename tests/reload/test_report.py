@@ -73,16 +73,17 @@ def test_several_stale_names() -> None:
         (
             "import",
             3,
-            "the new code could not be imported. What ran before goes on serving; the next save tries again.",
+            "Not reloaded: the new code could not be imported. What ran before goes on serving",
         ),
-        ("start-up", 3, "the new app could not start up. What ran before goes on serving; the next save tries again."),
-        ("import", None, "the new code could not be imported. Nothing serves yet; the next save tries again."),
+        ("start-up", 3, "Not reloaded: the new app could not start up. What ran before goes on serving"),
+        ("import", None, "Not started: the code could not be imported. Nothing serves yet"),
+        ("start-up", None, "Not started: the app could not start up. Nothing serves yet"),
     ],
 )
 def test_a_failure_says_what_goes_on(stage: str, serving: int | None, head: str) -> None:
     """The first line says what failed and what serves; the error follows."""
     text = failed_lines(LoadFailed(stage, raised("1/0")), owns, serving=serving)  # type: ignore[arg-type]
-    assert text.splitlines()[0] == f"Not reloaded: {head}"
+    assert text.splitlines()[0] == f"{head}; the next save tries again."
     assert text.splitlines()[-1] == "ZeroDivisionError: division by zero"
 
 
