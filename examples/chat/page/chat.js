@@ -138,7 +138,7 @@ function scroll() {
 
 function showState(state = talk.state) {
   $("connection").dataset.state = state;
-  $("connection").textContent = state === "open" ? `no. ${number}` : STATES[state];
+  $("connection").textContent = state === "open" ? `no. ${number ?? "…"}` : STATES[state];
   $("opened").textContent = talk.opened === 1 ? "once" : `${talk.opened} times`;
 }
 
