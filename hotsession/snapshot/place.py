@@ -163,13 +163,13 @@ def _new(base: Path, name: str, server: DevServer) -> Path:
     return base / name
 
 
-def _private(path: Path) -> None:
+def _private(path: Path, *, ours: bool = True) -> None:
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
         reason = distrust(path)
-        if reason:
-            raise PermissionError(f"{reason}: remove {path} if nobody needs it") from None
+        if reason:  # what the user named may be full of files of the user's
+            raise PermissionError(f"{reason}: remove {path} if nobody needs it" if ours else reason) from None
 
 
 def _lasting(path: Path) -> Path:
@@ -178,10 +178,11 @@ def _lasting(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir() and path.stat().st_uid == os.geteuid() and not any(path.iterdir()):
             path.chmod(0o700)  # just made for this, by somebody who is open to the world
-        _private(path)
+        _private(path, ours=False)
     except OSError as error:
         raise PlaceUnusable(
-            f"HOTSESSION_STATE={path} can't be used, {_in_words(error)}. Name one that is yours alone (chmod 700)"
+            f"HOTSESSION_STATE={path} can't be used, {_in_words(error)}. Name one that is yours alone (chmod 700), or "
+            "one that is not there yet"
         ) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise PlaceUnusable(f"HOTSESSION_STATE={path} can't be used, you may not write there. Name another directory")

@@ -275,11 +275,11 @@ def test_a_lasting_place_that_was_just_made(server: DevServer, environ: dict[str
 
 
 def test_a_lasting_place_that_others_may_enter(server: DevServer, environ: dict[str, str], tmp_path: Path) -> None:
-    """What they could have written is never read."""
+    """What they could have written is never read; nobody is told to remove a directory that may be the project's."""
     (tmp_path / "state").mkdir(mode=0o755)
     (tmp_path / "state" / "data.mdb").touch()
     with pytest.raises(
-        PlaceUnusable, match=r"HOTSESSION_STATE=.*state can't be used, others may enter it \(mode 0755\)"
+        PlaceUnusable, match=r"HOTSESSION_STATE=.*state can't be used, others may enter it \(mode 0755\)\. Name one"
     ):
         open_place(server, tmp_path / "state", environ)
 
