@@ -197,7 +197,7 @@ class Conversion:
     def _made(self, instance: Any, change: Change) -> Any:
         if isinstance(change.new, Nothing):
             raise CannotFollow(change.new.why, change.new.cure)
-        if isinstance(instance, enum.Enum):
+        if issubclass(type(instance), enum.Enum):  # its own `__class__` is not asked
             member = member_of(instance, change.new)
             self.outcome.converted[change.name] += 1
             return member

@@ -10,15 +10,18 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from hotsession.living.asides import GIVEN
 from hotsession.living.classes import living
-from hotsession.living.defaults import default_of
+from hotsession.living.defaults import default_of, fill_in
 from hotsession.living.fields import settled
 from hotsession.living.restored import Restored
-from hotsession.living.shapes import Shape, shape_of
-from hotsession.living.state import state_of, take
-from hotsession.snapshot.makers import fill_slots
+from hotsession.living.shapes import WRITERS, Shape, is_model, shape_of
+from hotsession.living.state import forget_hash, state_of, take
+from hotsession.snapshot.makers import fill_slots, fill_with_aside, fill_without
 
-_WRITERS = ("dataclasses", "attr._make")  # whose `__setstate__` expects the fields that there are now
+_MODELS = "pydantic.main"  # whose `__setstate__` expects what it notes of a model
+
+_load_reduce: Any = pickle._Unpickler.dispatch[pickle.REDUCE[0]]
 
 
 class ChangedReader(pickle._Unpickler):
@@ -58,9 +61,36 @@ class ChangedReader(pickle._Unpickler):
     def load_build(self) -> None:
         """The state of an object."""
         state = self.stack.pop()
-        instance = self.stack[-1]
+        self._build(self.stack[-1], state)
+
+    def load_reduce(self) -> None:
+        """What is called. Objects of which something was kept aside, or lost, have it before they are settled."""
+        arguments = self.stack[-1]
+        if self.stack[-2] not in (fill_with_aside, fill_without) or arguments[1][2] is not None:
+            _load_reduce(self)
+            return
+        fill = self.stack[-2]
+        instance, (state, more, _) = arguments
+        if fill is fill_with_aside:
+            fill(instance, (None, more, None))
+            more = living().asides.of(instance)
+        if state is not None:
+            self._build(instance, state)
+        elif (old := self._changed.get(type(instance))) is not None:
+            _settle(instance, old)
+        if fill is fill_without:
+            fill_in(instance, more)
+        del self.stack[-1]
+        self.stack[-1] = None
+
+    def _build(self, instance: Any, state: Any) -> None:
         setter = getattr(type(instance), "__setstate__", None)
-        if setter is not None and getattr(setter, "__module__", None) not in _WRITERS:
+        is_of_model = isinstance(state, dict) and GIVEN in state
+        if is_of_model and not is_model(type(instance)):
+            state = {**state, **state["__dict__"]}
+            del state["__dict__"]
+        writer = getattr(setter, "__module__", None)
+        if setter is not None and writer not in WRITERS and (writer != _MODELS or is_of_model):
             setter(instance, state)
             return
         old = self._changed.get(type(instance))
@@ -80,6 +110,7 @@ class ChangedReader(pickle._Unpickler):
 
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.REDUCE[0]] = load_reduce
 
 
 def _settle(instance: Any, old: Shape) -> None:
@@ -91,6 +122,7 @@ def _settle(instance: Any, old: Shape) -> None:
     fill_slots(instance, made.put)
     for name in made.gone:
         take(instance, name)
+    forget_hash(instance)
     asides.put(instance, made.aside)
 
 
