@@ -26,7 +26,7 @@ LAYERS = [
     # new code beside the old
     "reload",
     # the host, and what it is told to serve
-    "app_object target asgi.host asgi.hot_app asgi.error_page",
+    "app_object target asgi.host asgi.hot_app asgi.error_page asgi.reception",
     # what a process needs around a server
     "run.channel run.crashes run.keyboard run.listener run.options run.process run.terminal",
     "run.server",

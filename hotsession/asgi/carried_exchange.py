@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -18,10 +18,17 @@ from hotsession.asgi.connections import HTTPExchange
 from hotsession.asgi.event_ids import EventIds
 from hotsession.asgi.event_stream import EventStream
 from hotsession.asgi.leaving import PATIENCE
-from hotsession.asgi.standing import Standing, new_connection
+from hotsession.asgi.standing import Standing
+from hotsession.asgi.witness import Progress
 from hotsession.asgi.work import in_background
+from hotsession.snapshot.touches import NOTHING, Touches
+
+if TYPE_CHECKING:
+    from hotsession.snapshot.carrier import Carrier
 
 logger = logging.getLogger("hotsession")
+
+Leaving = Literal["moves", "ends", "stays"]
 
 _GRACE = 5.0  # seconds in which an app that is cancelled has to end
 
@@ -34,32 +41,56 @@ class CarriedExchange(HTTPExchange):
         receive: the server's.
         send: the server's.
         close: whether the client is asked to close its connection after the response.
+        connection: its id.
+        carried: what its sessions are.
+        state: of the app's own.
 
     Attributes:
-        carried: what its sessions are.
-        connection: its id.
+        carried: as given.
+        carrier: writes what it changes; None if nothing is to be written.
+        connection: as given.
+        leaving: whether it was asked to leave for newer code.
         moves: whether it goes on elsewhere when its app is done here.
         refusal: in words, why the app does not go on with a stream that is open; None if it does.
         resumed: whether it has begun with another app.
         standing: what the app is told of the connection, and says about it.
-        state: of the app's own.
+        start: what the response began with; None if it has not.
+        state: as given.
+        touched: what it was given, and may have changed.
     """
 
+    carrier: Carrier | None = None
+    leaving: bool = False
     moves: bool = False
     refusal: str | None = None
     resumed: bool = False
     standing: Standing | None = None
+    start: Message | None = None
+    touched: Touches = NOTHING
     _again: bool = False  # the request is to be heard once more
     _ids: EventIds | None = None
-    _leaving: bool = False
+    _progress: Progress | None = None
     _taken_up: bool = False
     _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, close: bool = False) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        close: bool,
+        connection: str,
+        carried: dict[str, Any],
+        state: dict[str, Any],
+    ) -> None:
         super().__init__(scope, receive, send, close=close)
-        self.carried: dict[str, Any] = {}
-        self.connection = new_connection()
-        self.state: dict[str, Any] = {}
+        self.connection, self.carried, self.state = connection, carried, state
+
+    @property
+    def special(self) -> CarriedExchange:
+        """What sees to it: itself."""
+        return self
 
     def onward(self) -> CarriedExchange:
         """The same request, to be answered by another app from where this one came to."""
@@ -68,8 +99,15 @@ class CarriedExchange(HTTPExchange):
             raise RuntimeError(f"{self.describe()} does not move on")
         headers = [each for each in self.scope["headers"] if each[0] != b"last-event-id"]
         scope = {**self.scope, "headers": [*headers, (b"last-event-id", ids.last)]}
-        other = CarriedExchange(scope, self._receive, self._send, close=self.close)
-        other.connection, other.carried, other.state = self.connection, self.carried, self.state
+        other = CarriedExchange(
+            scope,
+            self._receive,
+            self._send,
+            close=self.close,
+            connection=self.connection,
+            carried=self.carried,
+            state=self.state,
+        )
         other._stream, other._ids = self._stream, ids
         other.resumed = other._again = other._heard = True
         return other
@@ -85,14 +123,33 @@ class CarriedExchange(HTTPExchange):
 
     def send(self, message: Message) -> Awaitable[None]:
         """What the app calls with its next message to the client."""
-        if message["type"] != "http.response.start":
-            return _nothing() if self.refusal is not None else super().send(message)
-        if self.resumed:
-            return self._begin_again(message)
-        sending = super().send(message)
-        if self._stream is not None and self._stream.readable and self.scope["method"] == "GET":
-            self._ids = EventIds()
-        return sending
+        if message["type"] == "http.response.start":
+            self.start = message
+            if self.touched:
+                self._write_before(message)
+            if self.resumed:
+                return self._begin_again(message)
+            stream = self._stream = EventStream.begun_by(message.get("headers", ()))
+            if stream is not None and stream.readable and self.scope["method"] == "GET":
+                self._ids = EventIds()
+            if self.close:
+                return self._begin_with_an_end(message)
+        else:
+            if self.touched or message.get("more_body", False):
+                self._write_before(message)
+            if self._stream is not None:
+                return _nothing() if self.refusal is not None else self._pass_on(self._stream, message)
+        return self._send(message)
+
+    def _write_before(self, message: Message) -> None:
+        """Write what was changed, if the client is about to know that it is done. Parts of a body are always told."""
+        if self.carrier is None:
+            return
+        if self._progress is None:
+            self._progress = Progress(self.scope["method"])
+            if self.start is not None and self.start is not message:
+                self._progress.write_before(self.start, self.carrier, self.touched)
+        self._progress.write_before(message, self.carrier, self.touched)
 
     async def _begin_again(self, message: Message) -> None:
         """Check that the app goes on with the stream; its client has got the start long ago."""
@@ -109,17 +166,23 @@ class CarriedExchange(HTTPExchange):
         if self.moves:
             return await self._refuse_to_send()
         if ids is not None and not self.finished:
-            if self._leaving and ids.last is not None:
+            if self.leaving and ids.last is not None:
                 message = stream.up_to_border(message)
             ids.read(message.get("body", b""))
         await super()._pass_on(stream, message)
-        if self._leaving:
+        if self.leaving:
             self._leave_now()
         return None
 
     # what the host calls
 
-    def leave(self, drain: float) -> Literal["moves", "ends", "stays"]:
+    def drain(self) -> None:
+        """Ask the client to connect anew: another process is about to take over."""
+        self.close = True
+        if self.endless:
+            self.finish()
+
+    def leave(self, drain: float) -> Leaving:
         """Let an event stream move on, or end where the app wants that, when its last event is complete.
 
         Args:
@@ -128,7 +191,7 @@ class CarriedExchange(HTTPExchange):
         Returns:
             What it does now. What stays now leaves later, when it has an id to go on from.
         """
-        self._leaving = True
+        self.leaving = True
         self._leave_now()
         if self.moves:
             return "moves"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -24,7 +24,7 @@ class Generations(Protocol):
         """The generation that serves; None when none will any more."""
         ...
 
-    async def run(self, generation: Any, work: Any, *, resumed: bool) -> None:
+    async def run(self, generation: Any, stay: Stay) -> None:
         """Run the app of a generation for one stay."""
         ...
 
@@ -44,15 +44,12 @@ class CarriedSocket:
         forward: the server's `send`.
         connection: its id.
         carried: what its sessions are.
-        close: has no meaning for a WebSocket.
         opened: whether a handler was given the server's ``websocket.connect``.
         accepted: whether a handler has accepted it.
         closed: whether it was closed or refused, from our side.
         gone: whether a handler has seen the client leave.
         state: of the app's own.
     """
-
-    endless: ClassVar[bool] = True
 
     __slots__ = (
         "_done",
@@ -61,7 +58,6 @@ class CarriedSocket:
         "_stay",
         "accepted",
         "carried",
-        "close",
         "closed",
         "connection",
         "forward",
@@ -79,7 +75,7 @@ class CarriedSocket:
         self.connection = new_connection()
         self.carried: dict[str, Any] = {}
         self.state: dict[str, Any] = {}
-        self.close = self.opened = self.accepted = self.closed = self.gone = False
+        self.opened = self.accepted = self.closed = self.gone = False
         self._generations = generations
         self._ending = False
         self._done: asyncio.Future[None] | None = None  # set when the stay is over, or no longer waited for
@@ -103,8 +99,8 @@ class CarriedSocket:
         finally:
             self._stay = None
 
-    def finish(self) -> None:
-        """Close it as a restarting server does."""
+    def drain(self) -> None:
+        """Close it as a restarting server does: another process is about to take over."""
         self._ending = True
         if self._stay is not None:
             self._stay.finish()
@@ -120,10 +116,10 @@ class CarriedSocket:
 
     async def _stay_on(self, generation: Any, *, resumed: bool) -> None:
         """Let the handler of a generation have it, until that is done or was asked to leave for too long."""
-        stay = self._stay = Stay(self)
+        stay = self._stay = Stay(self, resumed=resumed)
         loop = asyncio.get_running_loop()
         done = self._done = loop.create_future()
-        task = stay.task = loop.create_task(self._serve(stay, generation, resumed=resumed))
+        task = stay.task = loop.create_task(self._serve(stay, generation))
 
         def note(task: asyncio.Task[None]) -> None:
             _report(stay, task)
@@ -148,10 +144,10 @@ class CarriedSocket:
             self.closed = True  # an app that just returns leaves the rest to the server
             task.result()
 
-    async def _serve(self, stay: Stay, generation: Any, *, resumed: bool) -> None:
+    async def _serve(self, stay: Stay, generation: Any) -> None:
         stay.enter()
         try:
-            await self._generations.run(generation, stay, resumed=resumed)
+            await self._generations.run(generation, stay)
         finally:
             stay.release()
 

@@ -71,15 +71,18 @@ class HTTPExchange(Work):
     def send(self, message: Message) -> Awaitable[None]:
         """What the app calls with its next message to the client."""
         if message["type"] == "http.response.start":
-            headers = message.get("headers", ())
-            self._stream = EventStream.begun_by(headers)
-            if self.close:
-                message = {**message, "headers": [*headers, (b"connection", b"close")]}
-            if (self.last or self.close) and self.endless:
-                return self._begin_and_finish(message)
+            self._stream = EventStream.begun_by(message.get("headers", ()))
+            if self.close or self.last:
+                return self._begin_with_an_end(message)
         elif self._stream is not None:
             return self._pass_on(self._stream, message)
         return self._send(message)
+
+    def _begin_with_an_end(self, message: Message) -> Awaitable[None]:
+        """Send the start of a response whose client is asked to come back to who takes over."""
+        if self.close:
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        return self._begin_and_finish(message) if self.endless else self._send(message)
 
     async def _begin_and_finish(self, message: Message) -> None:
         """Let a stream begin that has no time left: its client comes back to who takes over."""

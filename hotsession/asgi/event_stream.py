@@ -45,6 +45,9 @@ class EventStream:
     @classmethod
     def begun_by(cls, headers: Iterable[tuple[bytes, bytes]]) -> EventStream | None:
         """The stream that a response with these headers begins; None when it ends by itself."""
+        for name, _ in headers:
+            if name == b"content-length":  # as nearly all write it, and have it
+                return None
         kind, compressed = b"", False
         for name, value in headers:
             name = name.lower()

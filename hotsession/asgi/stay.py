@@ -9,52 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
 from hotsession.asgi.connections import WebSocketConnection
 from hotsession.asgi.handshakes import begins_with_handshake
 from hotsession.asgi.inbox import Inbox
 from hotsession.asgi.leaving import PATIENCE, PAUSE, Handler, next_step
+from hotsession.asgi.open_socket import Socket
 from hotsession.asgi.standing import Standing
 from hotsession.asgi.work import StreamEnded
+from hotsession.snapshot.touches import NOTHING, Touches
+
+if TYPE_CHECKING:
+    from hotsession.snapshot.carrier import Carrier
 
 # Stands for the stay that the running code belongs to: that of its handler, and of the tasks that this has started. Not
 # the stay itself: a server's timers keep the context that they were set in, and with it they would keep old code.
 _current: ContextVar[object] = ContextVar("hotsession_stay", default=None)
-
-
-class Socket(Protocol):
-    """The connection, which outlives its stays.
-
-    Attributes:
-        scope: the ASGI scope.
-        receive: the server's.
-        forward: the server's `send`.
-        opened: whether a handler was given the server's ``websocket.connect``.
-        accepted: whether a handler has accepted it.
-        closed: whether a handler has closed or refused it.
-        gone: whether a handler has seen the client leave.
-        carried: what its sessions are.
-        connection: its id.
-        state: of the app's own.
-    """
-
-    state: dict[str, Any]
-    carried: dict[str, Any]
-    connection: str
-    scope: Scope
-    receive: Receive
-    forward: Send
-    opened: bool
-    accepted: bool
-    closed: bool
-    gone: bool
-
-    def move(self) -> None:
-        """Let the next stay begin, though the last one goes on."""
-        ...
 
 
 class Stay(WebSocketConnection):
@@ -62,35 +35,41 @@ class Stay(WebSocketConnection):
 
     Args:
         socket: the connection.
+        resumed: whether it had a stay before.
 
     Attributes:
         accepted: whether the handler has accepted it.
         carried: what the connection's sessions are.
+        carrier: writes what the handler changes; None if nothing is to be written.
         connection: its id.
         refusal: in words, how the handler has refused a connection that is open; None if it has not.
+        resumed: as given.
         standing: what the handler is told of the connection, and says about it.
         state: of the app's own.
+        touched: what the handler was given, and may have changed.
     """
 
     accepted: bool = False
+    carrier: Carrier | None = None
     refusal: str | None = None
     standing: Standing | None = None
+    touched: Touches = NOTHING
     _asked_at: float | None = None
     _connected: bool = False
     _drain: float = 0.0
-    _heard: int = 0  # messages
-    _heard_at: float | None = None
     _inbox: Inbox
     _listens: bool = False
     _overlaps: bool = False
-    _sent_at: float | None = None
+    _sent_after: int = -1  # so many messages
+    _sent_at: float = 0.0
     _timer: asyncio.TimerHandle | None = None
     _told_at: float | None = None
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, *, resumed: bool) -> None:
         super().__init__(socket.scope, socket.receive, socket.forward)
         self.carried, self.connection, self.state = socket.carried, socket.connection, socket.state
-        self._inbox = Inbox(socket.receive, {**self.gone})
+        self.resumed = resumed
+        self._inbox = Inbox(socket.receive, {**self.gone}, self._note_told)
         self._loop = asyncio.get_running_loop()
         self._mark = object()
         self._socket = socket
@@ -116,38 +95,55 @@ class Stay(WebSocketConnection):
 
     # what the handler calls
 
-    async def receive(self) -> Message:
-        """What the app awaits for the next message from the client."""
+    def receive(self) -> Awaitable[Message]:
+        """What the app awaits for the next message from the client: what the last one led to is done."""
+        inbox = self._inbox
+        if self.touched:
+            self._write()
+        if inbox.last != "websocket.receive" or inbox.told:
+            return self._receive_rarely()
+        return inbox.next()
+
+    async def _receive_rarely(self) -> Message:
+        """The message that opens the connection, the first one after that, and none after the last one."""
         if not self._connected:
             return await self._connect()
-        if self._inbox.told or self._socket.gone:
+        if self._inbox.told or self._has_lost_client():
             await self._wait_in_vain()
         self._listens = True
-        message = await self._inbox.next()
-        if self._inbox.told:
-            if self._told_at is None and self.leaving:
-                self._told_at = self._loop.time()
-                if self._timer is None or self._timer.when() > self._told_at + PATIENCE:
-                    self._look()
-        elif message["type"] == "websocket.disconnect":
-            self._socket.gone = True
-        else:
-            self._heard += 1
-            self._heard_at = self._loop.time()
-            self._sent_at = None
-        return message
+        return await self._inbox.next()
 
     def send(self, message: Message) -> Awaitable[None]:  # type: ignore[override]  # an app awaits either
         """What the app calls with its next message to the client."""
+        if self.touched:
+            self._write()
         if message["type"] != "websocket.send" or self.finished or self._released:
             return self._send_rarely(message)
         if _current.get() is self._mark:
-            now = self._loop.time()
-            if self._inbox.waiting:
+            inbox, now = self._inbox, self._loop.time()
+            if inbox.waiting:
                 self._overlaps = True
-            if self._sent_at is None or now - self._sent_at <= PAUSE:
-                self._sent_at = now
+            if self._sent_after != inbox.heard or now - self._sent_at <= PAUSE:
+                self._sent_after, self._sent_at = inbox.heard, now
         return self._send(message)
+
+    def _write(self) -> None:
+        """Write what was changed: the client is about to know that it is done."""
+        if self.carrier is not None:
+            self.carrier.acknowledge(self.touched)
+
+    def _has_lost_client(self) -> bool:
+        """Whether the client has left, as far as a handler has seen."""
+        if self._inbox.last == "websocket.disconnect":
+            self._socket.gone = True
+        return self._socket.gone
+
+    def _note_told(self) -> None:
+        """Note that the handler is being given our disconnect."""
+        if self._told_at is None and self.leaving:
+            self._told_at = self._loop.time()
+            if self._timer is None or self._timer.when() > self._told_at + PATIENCE:
+                self._look()
 
     async def _wait_in_vain(self) -> None:
         """Let who asks for more than a disconnect wait, as servers do; but not up to the end of the server."""
@@ -163,6 +159,7 @@ class Stay(WebSocketConnection):
             message = await self._inbox.next()
             if message["type"] == "websocket.disconnect":
                 self._socket.gone = True
+            self._inbox.heard, self._inbox.heard_at = 0, None
         if self.leaving:
             self._look()
         return message
@@ -205,8 +202,8 @@ class Stay(WebSocketConnection):
 
         It then says what no client should hear that did nothing wrong: that its token is no good, say.
         """
-        resumed = self.standing is not None and self.standing["resumed"]
-        return resumed and self._heard == 1 and message.get("code", 1000) not in (1000, 1001)
+        is_first = self._inbox.heard == 1 and not self._has_lost_client()
+        return self.resumed and is_first and message.get("code", 1000) not in (1000, 1001)
 
     def _is_someone_else(self) -> bool:
         return _current.get() is not self._mark
@@ -241,6 +238,8 @@ class Stay(WebSocketConnection):
     def release(self) -> None:
         """Let go of the connection: the handler is done."""
         self._released = True
+        self._has_lost_client()
+        self._inbox.on_told = None  # the circle would take long to be collected
         if self._timer is not None:
             self._timer.cancel()
         if not self._inbox.ended:
@@ -261,9 +260,9 @@ class Stay(WebSocketConnection):
             asked_at=self._asked_at,
             told_at=self._told_at,
             listens=self._listens,
-            waits=self._inbox.waiting,
-            heard_at=self._heard_at,
-            sent_at=self._sent_at,
+            waits=bool(self._inbox.waiting),
+            heard_at=self._inbox.heard_at,
+            sent_at=self._sent_at if self._sent_after == self._inbox.heard else None,
             overlaps=self._overlaps,
         )
         step, until = next_step(handler, self._loop.time(), self._drain)
@@ -276,6 +275,7 @@ class Stay(WebSocketConnection):
 
     def _cut(self) -> None:
         """Let the connection move on while the handler still runs: it can send nothing more, and is cancelled."""
+        self._has_lost_client()
         if self._inbox.told:
             self.finished = True
             self.cancel()

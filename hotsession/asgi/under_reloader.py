@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotsession.asgi.farewell import Farewell
+from hotsession.asgi.standing import CARRIED
 from hotsession.asgi.witness import WITNESSED, run_witnessed
 from hotsession.registry import registry
 from hotsession.snapshot.opening import carrier
@@ -46,7 +47,7 @@ class UnderReloader:
 
     def surrounds(self, scope: Scope) -> bool:
         """Whether a request or connection is surrounded already: by another middleware, or by a host."""
-        return WITNESSED in scope
+        return WITNESSED in scope or CARRIED in scope
 
     def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Run an app for one request or connection."""

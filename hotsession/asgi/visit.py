@@ -144,26 +144,35 @@ class BrowserVisit:
             )
         self._renewed = True
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on to the client; the one with the headers takes along what they must say.
 
         Raises:
-            StorageError: what was changed can't be stored, and nothing is sent that could say that it is.
+            StorageError: when it is awaited: what was changed can't be stored, and nothing is sent that could say that
+                it is.
         """
         if not self._started and message["type"] in STARTS:
             self._started = True
-            if self._copies and self.held is not None:
-                await self._save_copies(self.held.save)
-            cookie = await self._store() if self.unsaved or self.is_watched else None
-            if cookie is not None or self.accessed:
-                headers = [*message.get("headers", ())]
-                if self.accessed:
-                    _vary_by_cookie(headers)
-                if cookie is not None:
-                    headers.append((b"set-cookie", cookie))
-                message = {**message, "headers": headers}  # an app may send one and the same dict to everybody
-        elif self._copies and _tells(message):
-            await self._save_copies(self._save)
+            return self._begin_answer(message)
+        if self._copies and _tells(message):
+            return self._save_and_send(message)
+        return self._forward(message)
+
+    async def _begin_answer(self, message: Message) -> None:
+        if self._copies and self.held is not None:
+            await self._save_copies(self.held.save)
+        cookie = await self._store() if self.unsaved or self.is_watched else None
+        if cookie is not None or self.accessed:
+            headers = [*message.get("headers", ())]
+            if self.accessed:
+                _vary_by_cookie(headers)
+            if cookie is not None:
+                headers.append((b"set-cookie", cookie))
+            message = {**message, "headers": headers}  # an app may send one and the same dict to everybody
+        await self._forward(message)
+
+    async def _save_and_send(self, message: Message) -> None:
+        await self._save_copies(self._save)
         await self._forward(message)
 
     async def finish(self) -> None:

@@ -63,13 +63,12 @@ class Witness:
         app: the ASGI app.
     """
 
-    __slots__ = ("_app", "_carrier", "_is_head", "_left", "_mine", "_receive", "_send")
+    __slots__ = ("_app", "_carrier", "_mine", "_progress", "_receive", "_send")
 
     def __init__(self, carrier: Carrier, mine: touches.Touches, app: ASGIApp) -> None:
         self._carrier = carrier
         self._mine = mine
         self._app = app
-        self._left: int | None = None  # bytes up to Content-Length
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Run the app with `receive` and `send` that have its changes written in time."""
@@ -77,7 +76,7 @@ class Witness:
         self._send = send
         if scope["type"] == "websocket":
             return self._app(scope, self.receive_from_socket, self.send_to_socket)
-        self._is_head = scope["method"] == "HEAD"  # the client asks for the headers alone
+        self._progress = Progress(scope["method"])
         return self._app(scope, receive, self.send_response)
 
     def __repr__(self) -> str:
@@ -85,33 +84,60 @@ class Witness:
 
     def send_response(self, message: Message) -> Awaitable[None]:
         """Pass on a message of a response; before the one that completes it, write."""
-        kind = message["type"]
-        if kind == "http.response.start":
-            self._left = _content_length(message)
-            if self._is_head or self._left == 0 or message["status"] in _BODILESS:
-                self._carrier.acknowledge(self._mine)
-        elif kind == "http.response.body":
-            if self._left is not None:
-                self._left -= len(message.get("body", b""))
-            if not message.get("more_body", False) or (self._left is not None and self._left <= 0):
-                self._carrier.acknowledge(self._mine)
-            else:
-                self._carrier.keep_up(self._mine)
-        elif kind in _ENDS:
-            self._carrier.acknowledge(self._mine)
+        self._progress.write_before(message, self._carrier, self._mine)
         return self._send(message)
 
     def send_to_socket(self, message: Message) -> Awaitable[None]:
         """Pass on a message of a WebSocket; before any, write."""
-        if self._mine.ids:
+        if self._mine:
             self._carrier.acknowledge(self._mine)
         return self._send(message)
 
     def receive_from_socket(self) -> Awaitable[Message]:
         """Wait for the client's next message: what the last one led to is done, so write."""
-        if self._mine.ids:
+        if self._mine:
             self._carrier.acknowledge(self._mine)
         return self._receive()
+
+
+class Progress:
+    """How far a response has come.
+
+    Args:
+        method: of its request.
+    """
+
+    __slots__ = ("_is_head", "_left")
+
+    def __init__(self, method: str) -> None:
+        self._is_head = method == "HEAD"  # the client asks for the headers alone
+        self._left: int | None = None  # bytes up to Content-Length
+
+    def __repr__(self) -> str:
+        return f"<Progress {self._left} bytes left>"
+
+    def write_before(self, message: Message, carrier: Carrier, mine: touches.Touches) -> None:
+        """Write what the request changed, if this message completes the response for its client.
+
+        Args:
+            message: that is about to be sent; each of a response is to be told, in order.
+            carrier: writes it.
+            mine: what the request was given.
+        """
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._left = _content_length(message)
+            if self._is_head or self._left == 0 or message["status"] in _BODILESS:
+                carrier.acknowledge(mine)
+        elif kind == "http.response.body":
+            if self._left is not None:
+                self._left -= len(message.get("body", b""))
+            if not message.get("more_body", False) or (self._left is not None and self._left <= 0):
+                carrier.acknowledge(mine)
+            else:
+                carrier.keep_up(mine)
+        elif kind in _ENDS:
+            carrier.acknowledge(mine)
 
 
 def _content_length(message: Message) -> int | None:

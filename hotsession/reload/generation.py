@@ -108,8 +108,7 @@ class Generation:
         self.invalid: str | None = None
         self.work: set[Work] = set()
         self.served = 0  # requests and connections so far
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self._idle: asyncio.Event | None = None  # set when it has no work left, once somebody waits for that
         self._on_invalidate = on_invalidate
         self._on_reset = on_reset
 
@@ -120,13 +119,19 @@ class Generation:
         """Note that `work` runs on this generation."""
         self.served += 1
         self.work.add(work)
-        self.idle.clear()
 
     def end(self, work: Work) -> None:
         """Note that `work` is done."""
         self.work.discard(work)
-        if not self.work:
-            self.idle.set()
+        if not self.work and self._idle is not None:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until it has no work left."""
+        while self.work:
+            self._idle = self._idle or asyncio.Event()
+            self._idle.clear()
+            await self._idle.wait()
 
     def invalidate(self, why: str) -> None:
         """Ask for a restart of the process because of `why`; in a load, when it is imported."""

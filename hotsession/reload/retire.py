@@ -13,6 +13,7 @@ from hotsession.events import Failure
 from hotsession.hooks import is_being_cancelled
 from hotsession.registry import registry
 from hotsession.reload.adapters import release_all
+from hotsession.reload.collector import CollectorPause
 from hotsession.reload.generation import Generation, Leaving, Work
 from hotsession.reload.report import pending_line
 
@@ -37,6 +38,7 @@ class Retirement:
         self._drain_timeout = drain_timeout
         self._on_empty = on_empty
         self._going: dict[Generation, asyncio.Task[None]] = {}
+        self._pause = CollectorPause()
         self._leaving: dict[Generation, dict[Work, Leaving]] = {}
 
     def __repr__(self) -> str:
@@ -57,6 +59,7 @@ class Retirement:
 
     def see_off(self, generation: Generation) -> dict[Work, Leaving]:
         """Let the connections of `generation` leave for another one, which serves or is about to."""
+        self._pause.begin(len(generation.work))
         return {work: work.leave(self._drain_timeout) for work in tuple(generation.work)}
 
     def busy(self) -> tuple[str, ...]:
@@ -110,6 +113,7 @@ class Retirement:
         """Return when all of them are gone."""
         while self._going:
             await asyncio.wait(self._going.values())
+        self._pause.end()
 
 
 async def drain(generation: Generation, seconds: float, leaving: Mapping[Work, Leaving] = NOBODY) -> None:
@@ -130,14 +134,14 @@ async def drain(generation: Generation, seconds: float, leaving: Mapping[Work, L
     if endless and not await _idle(generation, _GRACE_SECONDS):
         for work in endless:
             work.cancel()
-    await generation.idle.wait()
+    await generation.idle()
 
 
 async def _idle(generation: Generation, seconds: float) -> bool:
-    if generation.idle.is_set():
+    if not generation.work:
         return True
     try:
-        await asyncio.wait_for(generation.idle.wait(), seconds)
+        await asyncio.wait_for(generation.idle(), seconds)
     except TimeoutError:
         return False
     return True

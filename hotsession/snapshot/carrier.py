@@ -171,8 +171,8 @@ class Carrier:
 
     def acknowledge(self, touches: Touches) -> None:
         """Write what a request was given and changed: its client is about to know that it is done."""
-        if touches.ids:
-            self._do(self.records.write_touched, touches.ids)
+        if touches:
+            self._do(self.records.write_touched, touches)
 
     def keep_up(self, touches: Touches) -> None:
         """Write it in the midst of a long answer, if that takes little enough of the time."""
@@ -183,7 +183,8 @@ class Carrier:
     def after_request(self, touches: Touches) -> None:
         """Write what a request and what it started may have changed, and kept values if their turn has come."""
         self._busy = True
-        self.acknowledge(touches)
+        if touches:
+            self.acknowledge(touches)
         if self.notices.waiting:
             self._read_again()
         if self._has_values or self._ending:  # if it has become wrong, the thread finds out

@@ -12,27 +12,27 @@ from collections import deque
 from contextvars import ContextVar
 
 
-class Touches:
+class Touches(set[str]):
     """The ids of the sessions that were given to one request or connection, and to the tasks that it started."""
 
-    __slots__ = ("__weakref__", "ids")
-
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
+    __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<Touches {len(self.ids)}>"
+        return f"<Touches {len(self)}>"
 
+
+NOTHING = Touches()
+"""What is given where nothing is to be written."""
 
 current: ContextVar[Touches | None] = ContextVar("hotsession_touches", default=None)
 
 
 class LiveTouches:
-    """All touches that somebody still refers to, and one for code that belongs to no request."""
+    """All touches with sessions that somebody still refers to, and one for code that belongs to no request."""
 
     def __init__(self) -> None:
-        # References to all that somebody may still refer to. Not a weak set: to add to one costs six times as much, at
-        # every request, and another thread can't look through it meanwhile.
+        # References to all that were given something and that somebody may still refer to. Not a weak set: another
+        # thread can't look through it meanwhile.
         self._begun: deque[weakref.ref[Touches]] = deque()
         self.nobodys = Touches()
 
@@ -41,17 +41,21 @@ class LiveTouches:
 
     def begin(self) -> Touches:
         """A new one, which is live as long as somebody refers to it."""
-        touches = Touches()
-        self._begun.append(weakref.ref(touches))
-        return touches
+        return Touches()
 
     def note(self, id: str) -> None:
         """Note that the running code was given the session `id`."""
-        (current.get() or self.nobodys).ids.add(id)
+        touches = current.get()
+        if touches is None:
+            self.nobodys.add(id)
+            return
+        if not touches:  # twice, where threads note their first at once: no harm
+            self._begun.append(weakref.ref(touches))
+        touches.add(id)
 
     def ids(self) -> set[str]:
         """The sessions that somebody may still change."""
-        found = self.nobodys.ids.copy()
+        found = set(self.nobodys)
         for _ in range(len(self._begun)):
             try:
                 reference = self._begun.popleft()
@@ -60,5 +64,5 @@ class LiveTouches:
             touches = reference()
             if touches is not None:
                 self._begun.append(reference)
-                found |= touches.ids.copy()
+                found |= touches.copy()
         return found

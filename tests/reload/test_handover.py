@@ -81,7 +81,7 @@ async def test_stop_first_lets_requests_finish(project: Project) -> None:
     held = project.open("/held")
     await barrier.reached()
     task = asyncio.create_task(project.reload(version(2)))
-    await until(lambda: not project.host._gate.is_set())
+    await until(lambda: project.host._gate is not None)
     waiting = project.open()
     assert trace == ["start 1"]
     barrier.open()

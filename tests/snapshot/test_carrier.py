@@ -50,7 +50,7 @@ async def test_an_answer_writes_the_sessions_of_its_request(start: Start) -> Non
     first = start()
     mine, other = await first.session("mine"), await first.session("other")
     touches = first.records.touches.begin()
-    touches.ids.add(mine.id)
+    touches.add(mine.id)
     mine.data["n"] = other.data["n"] = 1
     first.store.written.clear()
     first.carrier.acknowledge(touches)
@@ -62,7 +62,7 @@ async def test_long_answers_write_in_their_share_of_the_time(start: Start) -> No
     first = start()
     session = await first.session()
     touches = first.records.touches.begin()
-    touches.ids.add(session.id)
+    touches.add(session.id)
     spent = 0.0
 
     def clock() -> float:
@@ -402,7 +402,7 @@ process = Process(directory)
 async def main():
     session = await process.session()
     touches = process.records.touches.begin()
-    touches.ids.add(session.id)
+    touches.add(session.id)
     for number in range(10**9):
         session.data["n"] = number
         process.carrier.acknowledge(touches)

@@ -41,7 +41,7 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def acknowledge(started: Process, *sessions: Session) -> list[str]:
     """Let a request that was given these sessions end, and return the ids of what is written for it."""
     mine = started.records.touches.begin()
-    mine.ids.update(each.id for each in sessions)
+    mine.update(each.id for each in sessions)
     started.store.written.clear()
     started.carrier.acknowledge(mine)
     return started.writes
@@ -214,7 +214,7 @@ async def test_flush_writes_what_nobody_is_known_to_hold(start: Start) -> None:
     """A reference that was stored anywhere does not get past it."""
     first = start()
     session = await first.session()
-    first.records.touches.nobodys.ids.clear()
+    first.records.touches.nobodys.clear()
     session.data["by the back door"] = 1
     first.carrier.look()
     assert first.carrier.flush() == 1

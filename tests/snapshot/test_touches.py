@@ -16,7 +16,7 @@ def test_code_of_no_request_has_its_own() -> None:
     live = LiveTouches()
     live.note("one")
     assert live.ids() == {"one"}
-    assert live.nobodys.ids == {"one"}
+    assert live.nobodys == {"one"}
 
 
 def test_a_request_has_its_own_until_it_is_over() -> None:
@@ -27,7 +27,7 @@ def test_a_request_has_its_own_until_it_is_over() -> None:
     live.note("mine")
     touches.current.reset(reset)
     live.note("nobodys")
-    assert mine.ids == {"mine"}
+    assert mine == {"mine"}
     assert live.ids() == {"mine", "nobodys"}
     del mine, reset
     gc.collect()
@@ -73,7 +73,7 @@ def test_requests_may_begin_in_other_threads_meanwhile() -> None:
         while not over.is_set():
             mine = [live.begin() for _ in range(50)]
             for each in mine:
-                each.ids.add("one")
+                each.add("one")
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for each in threads:
@@ -90,5 +90,7 @@ def test_it_says_how_many_there_are() -> None:
     """The representations count."""
     live = LiveTouches()
     mine = live.begin()
-    mine.ids.add("one")
+    reset = touches.current.set(mine)
+    live.note("one")
+    touches.current.reset(reset)
     assert (repr(live), repr(mine)) == ("<LiveTouches 1>", "<Touches 1>")
