@@ -17,7 +17,7 @@ from hotsession.living.fields import settled
 from hotsession.living.restored import Restored
 from hotsession.living.shapes import WRITERS, Shape, is_model, shape_of
 from hotsession.living.state import forget_hash, state_of, take
-from hotsession.snapshot.makers import fill_slots, fill_with_aside, fill_without
+from hotsession.snapshot.makers import fill_slots, fill_with_aside, fill_without, tuple_with_aside
 
 _MODELS = "pydantic.main"  # whose `__setstate__` expects what it notes of a model
 
@@ -54,7 +54,7 @@ class ChangedReader(pickle._Unpickler):
         arguments = self.stack.pop()
         cls = self.stack.pop()
         if isinstance(cls, type) and issubclass(cls, tuple) and cls in self._changed:
-            self.stack.append(_named_tuple(cls, self._changed[cls], arguments))
+            self.stack.append(_named_tuple(cls, self._changed[cls], arguments, {}))
         else:
             self.stack.append(cls.__new__(cls, *arguments))
 
@@ -66,6 +66,10 @@ class ChangedReader(pickle._Unpickler):
     def load_reduce(self) -> None:
         """What is called. Objects of which something was kept aside, or lost, have it before they are settled."""
         arguments = self.stack[-1]
+        if self.stack[-2] is tuple_with_aside and (old := self._changed.get(arguments[0])) is not None:
+            cls, values, aside = self.stack.pop()
+            self.stack[-1] = _named_tuple(cls, old, values, aside)
+            return
         if self.stack[-2] not in (fill_with_aside, fill_without) or arguments[1][2] is not None:
             _load_reduce(self)
             return
@@ -126,12 +130,12 @@ def _settle(instance: Any, old: Shape) -> None:
     asides.put(instance, made.aside)
 
 
-def _named_tuple(cls: Any, old: Shape, values: tuple[Any, ...]) -> Any:
+def _named_tuple(cls: Any, old: Shape, values: tuple[Any, ...], aside: Mapping[str, Any]) -> Any:
     new = shape_of(cls)
     if old.fields is None or new.fields is None:
-        return cls.__new__(cls, *values)
+        return tuple_with_aside(cls, values, {**aside}) if aside else cls.__new__(cls, *values)
     state = dict(zip(old.fields, values, strict=True))
-    made = settled(state, old, new, {}, lambda name: default_of(cls, name, None))
+    made = settled(state, old, new, aside, lambda name: default_of(cls, name, None))
     if made.missing:
         raise ValueError(f"{cls.__qualname__} has new fields without a default: {', '.join(made.missing)}")
     state |= made.put

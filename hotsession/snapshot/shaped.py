@@ -14,7 +14,7 @@ from typing import Any
 from hotsession.living.classes import living
 from hotsession.living.generics import origin_of, parametrised
 from hotsession.living.shapes import PLAIN, Shape, renames_of, shape_of
-from hotsession.snapshot.makers import fill_with_aside, member_by_name, with_arguments
+from hotsession.snapshot.makers import fill_with_aside, member_by_name, tuple_with_aside, with_arguments
 from hotsession.snapshot.raised import made_past_init
 
 _SPECIAL = (enum.Enum, BaseException)
@@ -68,6 +68,8 @@ def special(obj: Any, cls: type, owns: Callable[[type], bool]) -> Any:
     aside = living().asides.of(obj)
     if not aside:
         return past_init
+    if issubclass(cls, tuple) and shape_of(cls).fields is not None:  # whose fields are settled while it is made
+        return tuple_with_aside, (cls, tuple(tuple.__iter__(obj)), aside)
     found = past_init or obj.__reduce_ex__(5)
     if not isinstance(found, tuple):
         return None

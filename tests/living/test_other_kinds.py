@@ -102,3 +102,15 @@ def test_attributes_of_a_class_that_are_hard_to_ask_for_are_not_asked_for(code: 
     held = Held(code, HEAD + hard, "shop.A()", restart=False)
     assert type(held.save(HEAD + hard + "    x = 1\n")) is held.shop.A
     assert held.save(HEAD + "class A:\n    x = 2\n").x == 2
+
+
+@BOTH_WAYS
+def test_what_is_kept_aside_of_a_named_tuple_is_back(code: Code, restart: bool) -> None:
+    """Fields of named tuples come and go as others do; one that returns needs no default."""
+    head = HEAD + "class A(typing.NamedTuple):\n"
+    held = Held(code, head + "    a: int\n    b: int = 2\n", "[shop.A(1, 5)]", restart=restart)
+    assert held.save(head + "    a: int\n") == [held.shop.A(1)]
+    assert held.save(head + "    b: int\n    a: int\n") == [held.shop.A(5, 1)]
+    assert held.save(head + "    b: int = 3\n") == [held.shop.A(5)]
+    assert held.save(head + "    b: int = 3\n    def f(self): return self.b\n")[0].f() == 5
+    assert held.save(head + "    b: int = 3\n    a: int = 4\n") == [held.shop.A(5, 1)]
