@@ -13,8 +13,11 @@ from typing import Any
 
 PASSED = "__hot_passed__"
 EXTRA = "__pydantic_extra__"
-NOTES = frozenset({PASSED, EXTRA})
-"""What is kept aside that is no attribute: versions that an object is of, and values that no field of it declares."""
+GIVEN = "__pydantic_fields_set__"
+PRIVATE = "__pydantic_private__"
+OF_MODELS = frozenset({EXTRA, GIVEN, PRIVATE})
+NOTES = frozenset({PASSED}) | OF_MODELS
+"""What is kept aside that is no attribute: versions that an object is of, and what pydantic notes of a model."""
 
 _OWN_REFERENCES = 4  # to an object that nobody else holds: the entry, the pair, the local name, getrefcount's argument
 

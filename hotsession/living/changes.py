@@ -61,9 +61,8 @@ def change(cls: type, old: Shape, new: Any) -> Change:
     steps = tuple(steps_between(old.passed_by(new), old.version, new))
     is_simple = (
         not steps
-        and (shape.fields, shape.versions, shape.is_open) == (old.fields, old.versions, old.is_open)
+        and shape._replace(renamed=(), version=0, writer="") == old._replace(renamed=(), version=0, writer="")
         and not {*shape.renamed} ^ {*old.renamed}
-        and (said(cls, "__private_attributes__") or {}).keys() == (said(new, "__private_attributes__") or {}).keys()
         and said(new, "_sa_class_manager") is None
         and said(cls, "_sa_class_manager") is None
         and not issubclass(cls, tuple)

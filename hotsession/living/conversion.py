@@ -197,7 +197,7 @@ class Conversion:
     def _made(self, instance: Any, change: Change) -> Any:
         if isinstance(change.new, Nothing):
             raise CannotFollow(change.new.why, change.new.cure)
-        if isinstance(instance, enum.Enum):
+        if issubclass(type(instance), enum.Enum):  # its own `__class__` is not asked
             member = member_of(instance, change.new)
             self.outcome.converted[change.name] += 1
             return member
@@ -275,7 +275,7 @@ class Conversion:
         before = Before(instance, self._kind)
         for step in made.steps:
             try:
-                step.call(instance)
+                _no_coroutine(step.call(instance))
             except Exception as error:  # noqa: BLE001 - users' code may raise anything; it goes into the report
                 before.restore()
                 self._undo(original, made, change, step, error)
@@ -289,3 +289,9 @@ class Conversion:
             self._rules.twins.pop(id(original), None)
             self._late[id(made.instance)] = original
         self.outcome.failed.append(Failed(change.name, path, step.name, from_users_frame(error)))
+
+
+def _no_coroutine(returned: object) -> None:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError("a step can't be awaited: make it a plain function")

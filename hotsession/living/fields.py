@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from hotsession.living.asides import EXTRA
+from hotsession.living.asides import EXTRA, OF_MODELS, PRIVATE
 from hotsession.living.defaults import MISSING
-from hotsession.living.pydantic_models import divided, given, undeclared_in
+from hotsession.living.pydantic_models import divided, given, noted, private, undeclared_in
 from hotsession.living.shapes import Shape
 
 
@@ -47,15 +47,32 @@ def settled(
         aside: what was kept aside of it.
         default: the value that a field has at first, or `MISSING`.
     """
+    if new.private is None and (of_model := OF_MODELS & state.keys()):
+        others = {name: value for name, value in state.items() if name not in of_model}
+        notes = {name: state[name] for name in of_model if state[name]}
+        made = settled(others, old, new, {**aside, **notes}, default)
+        return made._replace(gone=(*made.gone, *sorted(of_model)))
+    notes = {} if new.private is None else noted(state, aside, new.fields or (), is_open=new.is_open)
+    made = _fields_settled({**state, **notes}, old, new, aside, default)
+    put, kept = notes | made.put, made.aside
+    if new.private is not None and (aside.get(PRIVATE) or state.get(PRIVATE)):
+        put[PRIVATE], without = private(state, aside, new.private, _renames(old, new))
+        kept = kept | ({PRIVATE: without} if without else {})
+    return made._replace(put=put, aside=kept)
+
+
+def _fields_settled(
+    state: Mapping[str, Any], old: Shape, new: Shape, aside: Mapping[str, Any], default: Callable[[str], Any]
+) -> Settled:
     fields = new.fields or ()
     undeclared = undeclared_in(state, aside)
     kept = {**aside, **undeclared}
     put, moved = _called_otherwise(state, kept, old, new, taken={*state, *undeclared})
-    gone = {before: None for before in moved if before in state}
+    gone = {before: None for before in moved if before in state and before not in fields}
     for before in moved:
         kept.pop(before, None)
     put |= given(state, moved)
-    for name in _not_in(fields, state, put):
+    for name in _not_in(fields, state.keys() - moved.keys(), put):
         value = kept.pop(name) if name in kept else default(name)
         if value is not MISSING:
             put[name] = value
@@ -67,7 +84,8 @@ def settled(
     if EXTRA in state:
         extra, kept = divided(state, kept, undeclared, gone, is_open=new.is_open)
         put |= extra
-    missing = tuple(_not_in(fields, state, put))
+    missing = tuple(_not_in(fields, state.keys() - moved.keys(), put))
+    gone |= {before: None for before in moved if before in missing}
     return Settled(put, tuple(gone), kept, missing)
 
 
@@ -91,11 +109,22 @@ def _renames(old: Shape, new: Shape) -> Iterable[tuple[str, str]]:
     """Which attributes are called otherwise now: as the new class says, and as the old one said of what is undone."""
     fields = new.fields or ()
     for before, now in new.renamed:
-        if before not in fields and (before, now) not in old.renamed:
-            yield before, now
+        if (before, now) not in old.renamed and (before not in fields or now not in (old.fields or (now,))):
+            yield before, _last(now, dict(new.renamed), fields)
+    undone = {now: before for before, now in old.renamed}
     for before, now in old.renamed:
-        if (before, now) not in new.renamed and now not in fields and (new.fields is None or before in fields):
-            yield now, before
+        first = _last(before, undone, fields)
+        if (before, now) not in new.renamed and now not in fields and (new.fields is None or first in fields):
+            yield now, first
+
+
+def _last(name: str, renames: Mapping[str, str], fields: Container[str]) -> str:
+    """What a name has become that was changed more than once."""
+    seen: set[str] = set()
+    while name not in fields and name in renames and name not in seen:
+        seen.add(name)
+        name = renames[name]
+    return name
 
 
 def _not_in(names: Iterable[str], *places: Any) -> list[str]:

@@ -19,7 +19,7 @@ from hotsession.living.defaults import MISSING, default_of, fill_in
 from hotsession.living.fields import Settled, settled
 from hotsession.living.mapped import follow_mapping, is_attached
 from hotsession.living.shapes import renames_of, said
-from hotsession.living.state import has_room, put, restore, state_of, take
+from hotsession.living.state import forget_hash, has_room, put, restore, state_of, take
 from hotsession.living.versions import Step, outlived, steps_between
 
 logger = logging.getLogger("hotsession")
@@ -82,7 +82,7 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
             return Become(instance, (), _nothing)
     if is_attached(instance):
         raise CannotFollow("it belongs to an open database session", "It follows when that is closed")
-    if isinstance(instance, tuple):
+    if issubclass(type(instance), tuple):
         return _named_tuple(instance, change, asides, may_be_another=may_be_another)
     before, aside, was = state_of(instance), asides.of(instance), type(instance)
     steps, aside_now = _steps(change, aside)
@@ -135,8 +135,10 @@ def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -
     early = [name for name, value in made.put.items() if name not in before and put(instance, name, value)]
     try:
         object.__setattr__(instance, "__class__", cls)
-        follow_mapping(instance, was, cls)
+        follow_mapping(instance, cls)
     except TypeError:
+        if type(instance) is cls:
+            object.__setattr__(instance, "__class__", was)
         for name in early:
             take(instance, name)
         raise
@@ -144,8 +146,15 @@ def _in_place(instance: Any, cls: type, made: Settled, before: dict[str, Any]) -
         take(instance, name)
     for name in made.put.keys() & before.keys():
         put(instance, name, made.put[name])
+    _complete(instance, cls)
+
+
+def _complete(instance: Any, cls: type) -> None:
+    """Give an object what is no field of its class, but is expected by what libraries have put there."""
     if private := said(cls, "__private_attributes__"):
         fill_in(instance, private)
+    if said(cls, "__attrs_attrs__") is not None:
+        forget_hash(instance)
 
 
 def _another(instance: Any, cls: Any, made: Settled, before: dict[str, Any], asides: Asides) -> Become:
@@ -153,6 +162,11 @@ def _another(instance: Any, cls: Any, made: Settled, before: dict[str, Any], asi
     state = {name: value for name, value in before.items() if name not in made.gone} | made.put
     no_room = {name: value for name, value in state.items() if not put(twin, name, value)}
     asides.put(twin, made.aside | no_room)
+    try:
+        follow_mapping(twin, cls)
+    except TypeError as error:
+        raise CannotFollow(str(error), "Map it again, or drop such objects with `hotsession reset`") from error
+    _complete(twin, cls)
     return Become(twin, made.missing, lambda: asides.put(twin, {}))
 
 
@@ -164,7 +178,7 @@ def _empty(instance: Any, cls: Any) -> Any:
         return wanted.__new__(cls)
     if wanted is object and base in _FILLED and not base.__len__(instance):
         return object.__new__(cls)
-    if base is not wanted:
+    if base is not wanted and not (issubclass(base, BaseException) and issubclass(wanted, BaseException)):
         raise CannotFollow(
             f"it is built on {base.__name__}, and its class on {wanted.__name__} now",
             "Give the class the base that it had, or drop such objects with `hotsession reset`",
@@ -173,7 +187,10 @@ def _empty(instance: Any, cls: Any) -> Any:
         if base is object:
             return object.__new__(cls)
         if issubclass(base, BaseException):
-            return base.__new__(cls, *instance.args)
+            made = wanted.__new__(cls, *instance.args)
+            for name in ("__cause__", "__context__", "__traceback__", "__suppress_context__"):
+                setattr(made, name, getattr(instance, name))
+            return made
         if base in _FILLED:
             made = base.__new__(cls)
             _FILLED[base](made, instance)

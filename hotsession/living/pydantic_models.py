@@ -9,16 +9,52 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hotsession.living.asides import EXTRA
+from hotsession.living.asides import EXTRA, GIVEN, OF_MODELS, PRIVATE
 
-_GIVEN = "__pydantic_fields_set__"
+
+def noted(
+    state: Mapping[str, Any], aside: Mapping[str, Any], fields: Iterable[str], *, is_open: bool
+) -> dict[str, Any]:
+    """What pydantic notes of a model, as attributes, for an object that has not been one.
+
+    Args:
+        state: its attributes.
+        aside: what was kept aside of it.
+        fields: those of the model.
+        is_open: whether the model takes values that no field declares.
+    """
+    if EXTRA in state:
+        return {}
+    given = aside.get(GIVEN, {name for name in fields if name in state})
+    return {GIVEN: given, EXTRA: {} if is_open else None, PRIVATE: None}
+
+
+def private(
+    state: Mapping[str, Any], aside: Mapping[str, Any], names: Iterable[str], renames: Iterable[tuple[str, str]]
+) -> tuple[Any, dict[str, Any]]:
+    """The private attributes of a model, and those that it has no more.
+
+    Args:
+        state: its attributes.
+        aside: what was kept aside of it.
+        names: those that it has now.
+        renames: which are called otherwise now.
+    """
+    found = {**(aside.get(PRIVATE) or {}), **(state.get(PRIVATE) or {})}
+    names = set(names)
+    for before, now in renames:
+        if before in found and now in names and now not in found:
+            found[now] = found.pop(before)
+    here = {name: value for name, value in found.items() if name in names}
+    gone = {name: value for name, value in found.items() if name not in names}
+    return (here if names else None), gone
 
 
 def undeclared_in(state: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Any]:
     """The values that no field declares: those that an object has, and those that are kept aside of it."""
     if EXTRA not in state:
         return {}
-    return {**aside.get(EXTRA, {}), **(state[EXTRA] or {})}
+    return {**(aside.get(EXTRA) or {}), **(state[EXTRA] or {})}
 
 
 def divided(
@@ -33,7 +69,7 @@ def divided(
         gone: names of fields that are gone.
         is_open: whether the model takes such values.
     """
-    aside = {name: value for name, value in kept.items() if name != EXTRA}
+    aside = {name: value for name, value in kept.items() if name not in OF_MODELS}
     without = {name: aside.pop(name) for name in undeclared if name in aside}
     if not is_open:
         put = {} if state[EXTRA] is None else {EXTRA: None}
@@ -45,7 +81,7 @@ def divided(
 
 def given(state: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
     """The note of the fields that somebody gave a value, as an attribute, if some of them are called otherwise now."""
-    found = state.get(_GIVEN)
+    found = state.get(GIVEN)
     if not moved or not isinstance(found, set):
         return {}
-    return {_GIVEN: found | {now for before, now in moved.items() if before in found}}
+    return {GIVEN: found | {now for before, now in moved.items() if before in found}}

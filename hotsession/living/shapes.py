@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from hotsession.living.versions import version_of, versions_of
 
 RENAMED = "__hot_renamed__"
+WRITERS = ("dataclasses", "attr._make")
+"""Modules whose `__setstate__` expects the fields that there are now, and state as they write it."""
 
 
 class Shape(NamedTuple):
@@ -24,6 +26,8 @@ class Shape(NamedTuple):
         renamed: pairs of the name that a field had and the one that it has.
         versions: pairs of who counts, and that version. None in what was written when there was but one for all.
         is_open: whether a pydantic model takes values by other names, too.
+        private: the names of its private attributes; None if it is no pydantic model.
+        writer: the module that says how its state is written: of dataclasses or attrs, where these have slots.
     """
 
     fields: tuple[str, ...] | None = None
@@ -31,6 +35,8 @@ class Shape(NamedTuple):
     renamed: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, int], ...] | None = ()
     is_open: bool = False
+    private: tuple[str, ...] | None = None
+    writer: str = ""
 
     @classmethod
     def written(cls, *values: Any) -> Shape:
@@ -48,7 +54,7 @@ PLAIN = Shape()
 def shape_of(cls: type) -> Shape:
     """The shape of the objects of a class."""
     renamed, versions = tuple(renames_of(cls).items()), tuple(versions_of(cls).items())
-    return Shape(fields_of(cls), version_of(cls), renamed, versions, is_open(cls))
+    return Shape(fields_of(cls), version_of(cls), renamed, versions, is_open(cls), private_of(cls), writer_of(cls))
 
 
 def said(cls: type, name: str) -> Any:
@@ -65,11 +71,27 @@ def fields_of(cls: Any) -> tuple[str, ...] | None:
         return tuple(field.name for field in dataclasses.fields(cls))
     if said(cls, "__attrs_attrs__") is not None:
         return tuple(attribute.name for attribute in cls.__attrs_attrs__)
-    if said(cls, "__pydantic_fields_set__") is not None and "__pydantic_complete__" in vars(cls):
+    if is_model(cls):
         return tuple(cls.__pydantic_fields__)
     if issubclass(cls, tuple) and isinstance(names := said(cls, "_fields"), tuple):
         return names
     return None
+
+
+def is_model(cls: type) -> bool:
+    """Whether a class is a pydantic model."""
+    return said(cls, "__pydantic_fields_set__") is not None and "__pydantic_complete__" in vars(cls)
+
+
+def writer_of(cls: type) -> str:
+    """The library that says how the state of an object is written, and reads no other; empty if none does."""
+    found = getattr(said(cls, "__getstate__"), "__module__", None)
+    return found if found in WRITERS else ""
+
+
+def private_of(cls: type) -> tuple[str, ...] | None:
+    """The names of the private attributes of a pydantic model; None if it is none."""
+    return tuple(said(cls, "__private_attributes__") or ()) if is_model(cls) else None
 
 
 def is_open(cls: type) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 _MISSING = object()
+_HASH = "_attrs_cached_hash"
 
 
 class Slots(NamedTuple):
@@ -91,6 +92,12 @@ def take(instance: object, name: str) -> None:
     attributes = attributes_of(instance)
     if attributes is not None:
         attributes.pop(name, None)
+
+
+def forget_hash(instance: object) -> None:
+    """Let an object of attrs that remembers its hash (``cache_hash=True``) find it anew."""
+    if _HASH in slots_of(type(instance)).slots or _HASH in (attributes_of(instance) or ()):
+        put(instance, _HASH, None)
 
 
 def restore(instance: object, state: dict[str, Any]) -> None:

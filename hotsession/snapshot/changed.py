@@ -10,15 +10,18 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from hotsession.living.asides import GIVEN
 from hotsession.living.classes import living
-from hotsession.living.defaults import default_of
+from hotsession.living.defaults import default_of, fill_in
 from hotsession.living.fields import settled
 from hotsession.living.restored import Restored
-from hotsession.living.shapes import Shape, shape_of
-from hotsession.living.state import state_of, take
-from hotsession.snapshot.makers import fill_slots
+from hotsession.living.shapes import WRITERS, Shape, is_model, shape_of
+from hotsession.living.state import forget_hash, state_of, take
+from hotsession.snapshot.makers import fill_slots, fill_with_aside, fill_without, tuple_with_aside
 
-_WRITERS = ("dataclasses", "attr._make")  # whose `__setstate__` expects the fields that there are now
+_MODELS = "pydantic.main"  # whose `__setstate__` expects what it notes of a model
+
+_load_reduce: Any = pickle._Unpickler.dispatch[pickle.REDUCE[0]]
 
 
 class ChangedReader(pickle._Unpickler):
@@ -51,16 +54,47 @@ class ChangedReader(pickle._Unpickler):
         arguments = self.stack.pop()
         cls = self.stack.pop()
         if isinstance(cls, type) and issubclass(cls, tuple) and cls in self._changed:
-            self.stack.append(_named_tuple(cls, self._changed[cls], arguments))
+            self.stack.append(_named_tuple(cls, self._changed[cls], arguments, {}))
         else:
             self.stack.append(cls.__new__(cls, *arguments))
 
     def load_build(self) -> None:
         """The state of an object."""
         state = self.stack.pop()
-        instance = self.stack[-1]
+        self._build(self.stack[-1], state)
+
+    def load_reduce(self) -> None:
+        """What is called. Objects of which something was kept aside, or lost, have it before they are settled."""
+        arguments = self.stack[-1]
+        if self.stack[-2] is tuple_with_aside and (old := self._changed.get(arguments[0])) is not None:
+            cls, values, aside = self.stack.pop()
+            self.stack[-1] = _named_tuple(cls, old, values, aside)
+            return
+        if self.stack[-2] not in (fill_with_aside, fill_without) or arguments[1][2] is not None:
+            _load_reduce(self)
+            return
+        fill = self.stack[-2]
+        instance, (state, more, _) = arguments
+        if fill is fill_with_aside:
+            fill(instance, (None, more, None))
+            more = living().asides.of(instance)
+        if state is not None:
+            self._build(instance, state)
+        elif (old := self._changed.get(type(instance))) is not None:
+            _settle(instance, old)
+        if fill is fill_without:
+            fill_in(instance, more)
+        del self.stack[-1]
+        self.stack[-1] = None
+
+    def _build(self, instance: Any, state: Any) -> None:
         setter = getattr(type(instance), "__setstate__", None)
-        if setter is not None and getattr(setter, "__module__", None) not in _WRITERS:
+        is_of_model = isinstance(state, dict) and GIVEN in state
+        if is_of_model and not is_model(type(instance)):
+            state = {**state, **state["__dict__"]}
+            del state["__dict__"]
+        writer = getattr(setter, "__module__", None)
+        if setter is not None and writer not in WRITERS and (writer != _MODELS or is_of_model):
             setter(instance, state)
             return
         old = self._changed.get(type(instance))
@@ -80,6 +114,7 @@ class ChangedReader(pickle._Unpickler):
 
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.REDUCE[0]] = load_reduce
 
 
 def _settle(instance: Any, old: Shape) -> None:
@@ -91,15 +126,16 @@ def _settle(instance: Any, old: Shape) -> None:
     fill_slots(instance, made.put)
     for name in made.gone:
         take(instance, name)
+    forget_hash(instance)
     asides.put(instance, made.aside)
 
 
-def _named_tuple(cls: Any, old: Shape, values: tuple[Any, ...]) -> Any:
+def _named_tuple(cls: Any, old: Shape, values: tuple[Any, ...], aside: Mapping[str, Any]) -> Any:
     new = shape_of(cls)
     if old.fields is None or new.fields is None:
-        return cls.__new__(cls, *values)
+        return tuple_with_aside(cls, values, {**aside}) if aside else cls.__new__(cls, *values)
     state = dict(zip(old.fields, values, strict=True))
-    made = settled(state, old, new, {}, lambda name: default_of(cls, name, None))
+    made = settled(state, old, new, aside, lambda name: default_of(cls, name, None))
     if made.missing:
         raise ValueError(f"{cls.__qualname__} has new fields without a default: {', '.join(made.missing)}")
     state |= made.put

@@ -107,6 +107,13 @@ def fill_with_aside(instance: object, state: tuple[Any, dict[str, Any], Any]) ->
     asides.put(instance, asides.of(instance) | aside)
 
 
+def tuple_with_aside(cls: Any, values: tuple[Any, ...], aside: dict[str, Any]) -> Any:
+    """A named tuple, of which something is kept aside."""
+    found = tuple.__new__(cls, values)
+    living().asides.put(found, aside)
+    return found
+
+
 def member_by_name(cls: Any, name: str, value: Any, undone: dict[str, str] | None = None) -> Any:
     """The member of an Enum that has this name now, or the one that it had before a rename that is undone."""
     return member_named(cls, name, value, undone)

@@ -14,8 +14,10 @@ from typing import Any
 from hotsession.living.classes import living
 from hotsession.living.generics import origin_of, parametrised
 from hotsession.living.shapes import PLAIN, Shape, renames_of, shape_of
-from hotsession.snapshot.makers import fill_with_aside, member_by_name, with_arguments
+from hotsession.snapshot.makers import fill_with_aside, member_by_name, tuple_with_aside, with_arguments
+from hotsession.snapshot.raised import made_past_init
 
+_SPECIAL = (enum.Enum, BaseException)
 _GLOBAL = b"\x93"  # the opcode that every class is named with
 
 
@@ -47,7 +49,7 @@ class Recorder(pickle.Pickler):
         self.classes.add(cls)
         if isinstance(obj, type):
             return made_with_arguments(obj) or NotImplemented
-        found = special(obj, cls, self._owns) if self._asides or issubclass(cls, enum.Enum) else None
+        found = special(obj, cls, self._owns) if self._asides or issubclass(cls, _SPECIAL) else None
         return NotImplemented if found is None else found
 
 
@@ -62,10 +64,13 @@ def special(obj: Any, cls: type, owns: Callable[[type], bool]) -> Any:
     if issubclass(cls, enum.Enum) and owns(cls) and isinstance(obj.name, str):
         undone = {now: before for before, now in renames_of(cls).items()}
         return member_by_name, (cls, obj.name, obj.value, *([undone] if undone else []))
+    past_init = made_past_init(obj, cls) if issubclass(cls, BaseException) and owns(cls) else None
     aside = living().asides.of(obj)
     if not aside:
-        return None
-    found = obj.__reduce_ex__(5)
+        return past_init
+    if issubclass(cls, tuple) and shape_of(cls).fields is not None:  # whose fields are settled while it is made
+        return tuple_with_aside, (cls, tuple(tuple.__iter__(obj)), aside)
+    found = past_init or obj.__reduce_ex__(5)
     if not isinstance(found, tuple):
         return None
     make, arguments, state, items, pairs, setter = (*found, None, None, None, None)[:6]

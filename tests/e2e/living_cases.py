@@ -54,7 +54,37 @@ _PAGE = "T = typing.TypeVar('T')\nclass Page(pydantic.BaseModel, typing.Generic[
 _SUB = "class A(Base): pass\n"
 _SUB_STEP = _SUB + "@hotsession.migrate(A, version=1)\ndef sub(a): a.x.append('sub')\n"
 
+_LINES = "class A:\n    a: int\n    b: int = 2\n"
+_MODEL = "class A(pydantic.BaseModel):\n    a: int\n    b: int = 2\n    _p: int = pydantic.PrivateAttr(4)\n"
+_TOLD = (
+    "class A(Exception):\n    def __init__(self, code, *, why):\n"
+    "        super().__init__(why)\n        self.code = code\n"
+)
+
 MORE = (
+    Case(
+        "a frozen dataclass with slots, then not frozen, then a pydantic model, attrs, and as it was",
+        (
+            f"@dataclass(frozen=True, slots=True)\n{_LINES}",
+            f"@dataclass(slots=True)\n{_LINES}",
+            _MODEL,
+            f"@attrs.define\n{_LINES}",
+            f"@dataclass(frozen=True, slots=True)\n{_LINES}",
+        ),
+        "shop.A(1, 5)",
+        (
+            "it == shop.A(1, 5)",
+            "it == shop.A(a=1, b=5) and it.model_dump() == {'a': 1, 'b': 5} and it._p == 4",
+            "it == shop.A(1, 5)",
+            "it == shop.A(1, 5) and bool(hash(it))",
+        ),
+    ),
+    Case(
+        "an exception whose init takes something else than args",
+        (_TOLD, _TOLD + "    def f(self): return self.code\n"),
+        "shop.A(3, why='x')",
+        ("(it.f(), str(it), type(it) is shop.A) == (3, 'x', True)",),
+    ),
     Case(
         "a step of a subclass after one of its base, undone and redone",
         (_BASE + _SUB, _BASE_STEP + _SUB, _BASE_STEP + _SUB_STEP, _BASE + _SUB, _BASE_STEP + _SUB_STEP),

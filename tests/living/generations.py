@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from hotsession.living.classes import living
 from hotsession.living.outcome import Outcome
 from hotsession.snapshot.pickling import pickled
@@ -75,3 +77,34 @@ def restarted(value: Any, save: Callable[[], object]) -> Any:
     found = unpickled(written.data)
     assert not found.parked, found.parked
     return found.value
+
+
+class Held:
+    """What is in a session, while the code is edited: in place, or with a restart at each save."""
+
+    def __init__(self, code: Code, text: str, make: str, *, restart: bool) -> None:
+        self._code = code
+        self._restart = restart
+        self.shop = code.first(text=text)
+        self.session = {"it": eval(make, {"shop": self.shop})}  # noqa: S307 - the expression of the test
+
+    @property
+    def it(self) -> Any:
+        """The object."""
+        return self.session["it"]
+
+    def save(self, text: str) -> Any:
+        """Edit the code, and return the object as it is then."""
+
+        def save() -> None:
+            self.shop = self._code.first(text=text)
+
+        if self._restart:
+            self.session = restarted(self.session, save)
+        else:
+            self.shop = self._code.save(text)
+            assert not follow(self.session).left
+        return self.it
+
+
+BOTH_WAYS = pytest.mark.parametrize("restart", [False, True], ids=["in place", "restart"])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from typing import Any
 
 import pytest
 
 from tests.living.edits import HEAD
-from tests.living.generations import Code, follow, restarted
+from tests.living.generations import BOTH_WAYS, Code, Held, follow
 
 OPEN = "model_config = {'extra': 'allow'}"
 
@@ -18,37 +17,6 @@ OPEN = "model_config = {'extra': 'allow'}"
 def model(*lines: str) -> str:
     """A module with a model of these lines."""
     return HEAD + "class A(pydantic.BaseModel):\n" + "".join(f"    {line}\n" for line in (*lines, "a: int = 1"))
-
-
-class Held:
-    """What is in a session, while the code is edited: in place, or with a restart at each save."""
-
-    def __init__(self, code: Code, text: str, make: str, *, restart: bool) -> None:
-        self._code = code
-        self._restart = restart
-        self.shop = code.first(text=text)
-        self.session = {"it": eval(make, {"shop": self.shop})}  # noqa: S307 - the expression of the test
-
-    @property
-    def it(self) -> Any:
-        """The object."""
-        return self.session["it"]
-
-    def save(self, text: str) -> Any:
-        """Edit the code, and return the object as it is then."""
-
-        def save() -> None:
-            self.shop = self._code.first(text=text)
-
-        if self._restart:
-            self.session = restarted(self.session, save)
-        else:
-            self.shop = self._code.save(text)
-            assert not follow(self.session).left
-        return self.it
-
-
-BOTH_WAYS = pytest.mark.parametrize("restart", [False, True], ids=["in place", "restart"])
 
 
 @BOTH_WAYS

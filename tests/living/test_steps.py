@@ -232,3 +232,19 @@ def test_what_is_kept_aside_goes_with_its_object() -> None:
 
 class Mine:
     """An ordinary object."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A: pass\n@hotsession.migrate(A, version=1)\nasync def step(a): a.x = 2\n",
+        "class A:\n    async def __hot_migrate__(self, old): self.x = 2\n",
+    ],
+)
+def test_a_step_that_would_have_to_be_awaited_fails(code: Code, text: str) -> None:
+    """Nobody can await it where objects follow: the object stays as it was, and the report says why."""
+    it = code.first(text="class A:\n    x = 1\n").A()
+    code.save("import hotsession\n" + text)
+    (failed,) = follow(it).failed
+    assert "plain function" in str(failed.error)
+    assert it.x == 1
