@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 
 from hotsession.living.asides import EXTRA, OF_MODELS, PRIVATE
 from hotsession.living.defaults import MISSING
+from hotsession.living.kinds import ATOMS
 from hotsession.living.pydantic_models import divided, given, noted, private, undeclared_in
 from hotsession.living.shapes import Shape
+
+_CONTAINERS = frozenset({dict, list, set, frozenset, tuple})
 
 
 class Settled(NamedTuple):
@@ -67,7 +70,8 @@ def _fields_settled(
     fields = new.fields or ()
     undeclared = undeclared_in(state, aside)
     kept = {**aside, **undeclared}
-    put, moved = _called_otherwise(state, kept, old, new, taken={*state, *undeclared})
+    taken = {*state, *undeclared}
+    put, moved = _called_otherwise(state, kept, old, new, taken, default)
     gone = {before: None for before in moved if before in state and before not in fields}
     for before in moved:
         kept.pop(before, None)
@@ -90,19 +94,39 @@ def _fields_settled(
 
 
 def _called_otherwise(
-    state: Mapping[str, Any], kept: Mapping[str, Any], old: Shape, new: Shape, *, taken: Container[str]
+    state: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    old: Shape,
+    new: Shape,
+    taken: Container[str],
+    default: Callable[[str], Any],
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by the names that they have now, and those names by the ones that they had."""
+    """Values by the names that they have now, and those names by the ones that they had.
+
+    A field may have been told to be called otherwise only one save after it was: its value was kept aside meanwhile,
+    and what has the new name is the default that stood in for it, unless the app has set another.
+    """
     put: dict[str, Any] = {}
     moved: dict[str, str] = {}
     for before, now in _renames(old, new):
-        if now in taken or now in put or before in moved:
+        if now in put or before in moved:
+            continue
+        if now in taken and not (before in kept and now in state and _is_same(state[now], default(now))):
             continue
         for place in (state, kept):
             if before in place:
                 put[now], moved[before] = place[before], now
                 break
     return put, moved
+
+
+def _is_same(value: Any, first: Any) -> bool:
+    """Whether a value is what the field has at first. No comparison of the user's is asked."""
+    if value is first:
+        return True
+    if type(value) is not type(first):
+        return False
+    return bool(value == first) if type(value) in ATOMS else type(value) in _CONTAINERS and not value and not first
 
 
 def _renames(old: Shape, new: Shape) -> Iterable[tuple[str, str]]:

@@ -48,7 +48,8 @@ class Notices:
             if self._first("missing", name):
                 logger.warning(
                     "%s: objects from before the save have no value for %s, which is new and has no default. "
-                    "Give it one, or convert them with hotsession.migrate().",
+                    "Give it one, say with @hotsession.renamed() what it was called, or convert them with "
+                    "hotsession.migrate().",
                     whose,
                     name,
                 )
