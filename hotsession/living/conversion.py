@@ -208,6 +208,8 @@ class Conversion:
         self.outcome.converted[change.name] += 1
         for name in made.missing:
             self.outcome.missing[f"{change.name}.{name}"] += 1
+        for name in made.set_aside:
+            self.outcome.set_aside[f"{change.name}.{name}"] += 1
         if made.steps:
             self._owing[id(made.instance)] = instance, made, change
         if made.instance is not instance:

@@ -55,12 +55,14 @@ class Become(NamedTuple):
         missing: fields that nobody knows a value of.
         undo: makes it what it was.
         steps: what is to be called with it, in order.
+        set_aside: fields that its class has no more, whose values are kept aside from now on.
     """
 
     instance: Any
     missing: tuple[str, ...]
     undo: Callable[[], None]
     steps: tuple[Step, ...] = ()
+    set_aside: tuple[str, ...] = ()
 
 
 def become(instance: Any, change: Change, asides: Asides, *, may_be_another: bool) -> Become:
@@ -89,12 +91,13 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
     made = settled(before, change.old, change.shape, aside_now, lambda name: _default(cls, name, instance))
     if change.shape.fields is None:
         made = _with_undeclared(made, before, cls)
+    set_aside = tuple(name for name in change.old.fields or () if name in made.aside and name not in aside)
     try:
         _in_place(instance, cls, made, before)
     except TypeError as error:
         if not may_be_another:
             raise CannotFollow(str(error), "What holds it directly can't be given another: restart") from error
-        return _another(instance, cls, made, before, asides)._replace(steps=steps)
+        return _another(instance, cls, made, before, asides)._replace(steps=steps, set_aside=set_aside)
     asides.put(instance, made.aside)
 
     def undo() -> None:
@@ -102,7 +105,7 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
         restore(instance, before)
         asides.put(instance, aside)
 
-    return Become(instance, made.missing, undo, steps)
+    return Become(instance, made.missing, undo, steps, set_aside)
 
 
 def _steps(change: Change, aside: Mapping[str, Any]) -> tuple[tuple[Step, ...], dict[str, Any]]:

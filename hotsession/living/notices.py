@@ -44,15 +44,7 @@ class Notices:
         first = [left for left in outcome.left if self._first("left", left.cls, left.why)]
         for left in first:
             self._left(whose, root, left)
-        for name in outcome.missing:
-            if self._first("missing", name):
-                logger.warning(
-                    "%s: objects from before the save have no value for %s, which is new and has no default. "
-                    "Give it one, say with @hotsession.renamed() what it was called, or convert them with "
-                    "hotsession.migrate().",
-                    whose,
-                    name,
-                )
+        self._fields(whose, outcome)
         for name, count in outcome.anew.items():
             if self._first("anew", name):
                 logger.info(
@@ -65,6 +57,25 @@ class Notices:
         for failed in outcome.failed:
             self._failed(whose, root, failed)
         return first
+
+    def _fields(self, whose: str, outcome: Outcome) -> None:
+        for name in outcome.missing:
+            if self._first("missing", name):
+                logger.warning(
+                    "%s: objects from before the save have no value for %s, which is new and has no default. "
+                    "Give it one, say with @hotsession.renamed() what it was called, or convert them with "
+                    "hotsession.migrate().",
+                    whose,
+                    name,
+                )
+        for name in outcome.set_aside:
+            if self._first("set aside", name):
+                logger.info(
+                    "%s: there is no field %s any more. What objects had in it is kept aside, and returns with the "
+                    "field or with another that @hotsession.renamed() tells of.",
+                    whose,
+                    name,
+                )
 
     def _left(self, whose: str, root: str, left: Left) -> None:
         logger.warning(

@@ -56,6 +56,7 @@ class Outcome:
         converted: how many are of their new class now, by its name.
         anew: how many of them are other objects than before, because the layout changed, by class.
         missing: fields that nobody knows a value of: name of the class and field, and how many objects lack it.
+        set_aside: fields that are gone: as `missing`, and how many objects have their values kept aside.
         left: those that stay as they were.
         failed: those whose own conversion raised.
     """
@@ -63,6 +64,7 @@ class Outcome:
     converted: Counter[str] = field(default_factory=Counter)
     anew: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
 
@@ -74,6 +76,7 @@ class Outcome:
         self.converted.update(other.converted)
         self.anew.update(other.anew)
         self.missing.update(other.missing)
+        self.set_aside.update(other.set_aside)
         self.left += other.left
         self.failed += other.failed
 

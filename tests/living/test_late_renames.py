@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
+from hotsession.living.classes import living
 from tests.living.edits import HEAD
-from tests.living.generations import BOTH_WAYS, Code, Held
+from tests.living.generations import BOTH_WAYS, Code, Held, follow
 
 KINDS = {
     "dataclass": "@dataclass\nclass A:\n    {name}: {type}\n",
@@ -52,3 +55,16 @@ def test_what_the_app_has_set_meanwhile_stays(code: Code, kind: str, restart: bo
     held.save(code_of(kind, "cost")).cost = 9.0
     assert held.save(code_of(kind, "cost", told=TOLD)).cost == 9.0
     assert held.save(code_of(kind, "price")).price == 9.0
+
+
+def test_the_log_says_once_where_the_value_is(code: Code, caplog: pytest.LogCaptureFixture) -> None:
+    """Who renames a field and sees a default finds in the log what to do."""
+    caplog.set_level(logging.INFO)
+    shop = code.first(text=code_of(KINDS["dataclass"], "price"))
+    sessions = [{"it": shop.A(2.0)} for _ in range(3)]
+    code.save(code_of(KINDS["dataclass"], "cost"))
+    for number, session in enumerate(sessions):
+        living().notices.tell(f"session {number}", "session", follow(session))
+    (line,) = [record.getMessage() for record in caplog.records if "kept aside" in record.getMessage()]
+    assert line.startswith("session 0: there is no field A.price any more.")
+    assert "@hotsession.renamed()" in line
