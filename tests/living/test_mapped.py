@@ -9,6 +9,7 @@ import pytest
 from tests.living.generations import BOTH_WAYS, Code, Held, follow
 
 CODE = """
+from contextlib import contextmanager
 from sqlalchemy import ForeignKey, create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -28,10 +29,13 @@ class Car(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("owner.id"))
 
+@contextmanager
 def database():
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
-    return Session(engine, expire_on_commit=False)
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+    engine.dispose()
 
 def owner():
     with database() as session:
