@@ -36,6 +36,8 @@ from hotsession.surroundings.signals import before_the_end
 SAID = b"said/"  # + hash of what was said in the log once and for all
 LOOK_OFTEN, LOOK_SELDOM = 0.25, 2.0  # seconds between two looks of the thread, with and without something to do
 LAST_WORDS = 2.0  # seconds that a process without a running event loop is held back to write what is kept
+LOOK_AT_LAST = 0.005  # the same in a process that was told to end, which may do so at any moment
+LAST_SHARE = 0.1  # of the time is spent on that at most
 PATIENCE = 10.0  # seconds after which the thread looks itself: the event loop is blocked, or over
 
 logger = logging.getLogger("hotsession")
@@ -63,6 +65,8 @@ class Carrier:
         self._stream_pace, self._value_pace, self._look_pace = Pace(), Pace(), Pace()
         self._ending = False
         self._closed = threading.Event()
+        self._stirred = threading.Event()  # it is closed, or told to end: the thread is not to wait any longer
+        self._last_took = 0.0  # seconds, of the last look
         self._home: Home | None = None
         self._leave: util.Finalize | None = None
         self._is_hosted = False  # by a host of ours, which says when the app is up
@@ -202,14 +206,17 @@ class Carrier:
 
     def look(self) -> None:
         """Write sessions and kept values that changed without any request having said so, for a slice of time each."""
-        self._asked_at = None
+        self._asked_at, began = None, time.perf_counter()
         if self.notices.waiting:
             self._read_again()
-        if self._look_pace.begin():
+        if self._ending:
+            self._do(self.records.write_touched, self.records.may_have_changed())
+        elif self._look_pace.begin():
             if self._do(self._write_sessions) or self._unlooked:
                 self._busy = True
             self._look_pace.end()
         self._look_at_values()
+        self._last_took = time.perf_counter() - began
 
     def flush(self) -> int:
         """Write everything that changed, however long it takes, and return how many entries were written."""
@@ -225,6 +232,7 @@ class Carrier:
         self.flush()
         with self._turn.lock:
             self._closed.set()
+            self._stirred.set()
             self._store.close()
 
     def forget(self, name: str) -> None:
@@ -291,19 +299,25 @@ class Carrier:
     def _keep_looking(self) -> None:
         """Look now and then, in the app's event loop where there is one, so that nobody changes what is pickled."""
         pause = LOOK_OFTEN
-        while not self._closed.wait(pause):
+        while not self._stirred.wait(pause):
             self._look_for_others()
             pause = LOOK_OFTEN if self._busy else min(LOOK_SELDOM, 2 * pause)
             self._busy = False
-            if self._asked_at is None:
-                self._asked_at = time.monotonic()
-                if self._home is None or not self._home.start(_asynchronous(self.look)):
-                    self.look()
-            elif time.monotonic() - self._asked_at > PATIENCE:
+            self._have_a_look()
+        while not self._closed.wait(max(LOOK_AT_LAST, self._last_took / LAST_SHARE)):
+            self._have_a_look()  # it may still answer requests, and nobody may say when it has answered the last
+
+    def _have_a_look(self) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            if self._home is None or not self._home.start(_asynchronous(self.look)):
                 self.look()
+        elif time.monotonic() - self._asked_at > PATIENCE:
+            self.look()
 
     def _end(self) -> None:
         self.flush()
+        self._stirred.set()
         try:
             self._store.told_to_end()
             self._at_end()
@@ -314,7 +328,8 @@ class Carrier:
         try:
             self._turn.is_shared = bool(self._store.others())
         except SnapshotUnusable as error:
-            self.notices.not_read(error)
+            if not self._closed.is_set():  # just now
+                self.notices.not_read(error)
 
     def _told_to_end(self) -> None:
         """Write everything; not here, in a signal handler: who was interrupted may hold locks."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.e2e.reloaders import RELOADERS, ReloadedServer, Reloader
+from tests.deadlines import DEADLINE
+from tests.e2e.reloaders import RELOADERS, UVICORN, ReloadedServer, Reloader
 from tests.e2e.servers import wait_until, write_project
 
 pytestmark = pytest.mark.e2e
@@ -92,3 +97,55 @@ def test_values_and_sessions_survive_with_new_code(reloader: Reloader, tmp_path:
                 "game": played,
                 "new classes": True,
             }
+
+
+COUNTING = {
+    "main.py": """
+        import os
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse
+        from starlette.routing import Route
+        import hotsession
+
+        numbers = hotsession.keep("numbers", list)
+        SAVE = 0
+
+        async def add(request):
+            numbers.append(request.path_params["number"])
+            return JSONResponse(None)
+
+        async def look(request):
+            return JSONResponse({"save": SAVE, "numbers": numbers})
+
+        app = Starlette(routes=[Route("/look", look), Route("/add/{number:int}", add)])
+    """,
+}
+
+
+def test_what_is_answered_while_the_process_ends_is_kept(tmp_path: Path) -> None:
+    """Uvicorn goes on answering for a moment after it was told to end, and then dies without a last word of ours."""
+    project = write_project(tmp_path / "project", COUNTING)
+    acknowledged: list[int] = []
+    over = threading.Event()
+
+    def ask(server: ReloadedServer, first: int) -> None:
+        number = first
+        with httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
+            while not over.is_set():
+                with suppress(httpx.HTTPError):  # it may have been added or not: nobody was told
+                    client.get(f"/add/{number}").raise_for_status()
+                    acknowledged.append(number)
+                number += 1
+
+    with ReloadedServer(UVICORN, "main:app", project, ready="/look") as server, ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask, server, first) for first in (0, 1_000_000)]
+        try:
+            for save in range(SAVES):
+                server.edit("main.py", f"SAVE = {save}", f"SAVE = {save + 1}")
+                wait_until(lambda save=save: server.patiently(lambda: server.get("/look").json()["save"]) == save + 1)  # type: ignore[misc]
+        finally:
+            over.set()
+        for each in asking:
+            each.result(DEADLINE)
+        assert len(acknowledged) > SAVES
+        assert {*acknowledged} <= {*server.get("/look").json()["numbers"]}

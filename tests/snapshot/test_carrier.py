@@ -345,6 +345,26 @@ async def test_requests_that_end_late_are_written_with_their_values(start: Start
     assert start().keep("value", list) == [1]
 
 
+@pytest.mark.parametrize("in_loop", [True, False])
+async def test_what_is_changed_after_that_is_written_soon(start: Start, in_loop: bool) -> None:
+    """Nobody says when the last request has been answered, where there is no middleware: the thread looks often."""
+    first = start()
+    value = first.keep("value", list)
+    session = await first.session()
+    if in_loop:
+        first.carrier.settle_in()
+    first.carrier._value_pace = first.carrier._look_pace = Never()
+    first.carrier._told_to_end()
+    async with asyncio.timeout(DEADLINE):
+        while not first.carrier._stirred.is_set():  # noqa: ASYNC110 - the last words are done in the loop, or a thread
+            await asyncio.sleep(0.001)
+    value.append(1)
+    session.data["n"] = 1
+    async with asyncio.timeout(DEADLINE):
+        while written(first, session.id) != {"n": 1} or start().keep("value", list) != [1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def test_what_can_not_be_done_at_the_end_is_said(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """It is no error: the next start does it."""
 
