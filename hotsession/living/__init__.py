@@ -15,6 +15,7 @@ The same rules hold in place, after a reload, and for what is read from the snap
     kinds.py     how an object holds others, by its class
     graph.py     what an object holds, and how to put something else in a place
     swaps.py     what stands for what in one conversion
+    additions.py the change that nearly all saves are, done quickly
     layouts.py   one object made one of the new class
     mapped.py    the same for what SQLAlchemy has mapped
     before.py    how things were before a step, should it fail

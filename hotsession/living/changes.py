@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hotsession.living.additions import only_adds
 from hotsession.living.shapes import PLAIN, Shape, said, shape_of
 from hotsession.living.versions import Step, steps_between
 
@@ -43,6 +44,7 @@ class Change:
         shape: the shape of the new class.
         steps: what is called with an object that has become one of the new class, in order.
         is_simple: whether nothing but the class of its objects changes.
+        only_adds: whether its objects at most get fields, and pass steps.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Change:
     shape: Shape
     steps: tuple[Step, ...]
     is_simple: bool
+    only_adds: bool = False
 
 
 def change(cls: type, old: Shape, new: Any) -> Change:
@@ -67,4 +70,4 @@ def change(cls: type, old: Shape, new: Any) -> Change:
         and said(cls, "_sa_class_manager") is None
         and not issubclass(cls, tuple)
     )
-    return Change(cls.__qualname__, old, new, shape, steps, is_simple)
+    return Change(cls.__qualname__, old, new, shape, steps, is_simple, only_adds(cls, old, new, shape))

@@ -11,8 +11,10 @@ import contextlib
 import enum
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from hotsession.living.additions import add, take_back
 from hotsession.living.asides import NOTES, PASSED, Asides
 from hotsession.living.changes import Change
 from hotsession.living.defaults import MISSING, default_of, fill_in
@@ -82,6 +84,11 @@ def become(instance: Any, change: Change, asides: Asides, *, may_be_another: boo
         with contextlib.suppress(TypeError):
             object.__setattr__(instance, "__class__", cls)
             return Become(instance, (), _nothing)
+    if change.only_adds and not asides.of(instance):
+        was, fields = type(instance), change.shape.fields or ()
+        added = add(instance, cls, fields, lambda name: _default(cls, name, instance))
+        if added is not None:
+            return Become(instance, added.missing, partial(take_back, instance, was, added), change.steps)
     if is_attached(instance):
         raise CannotFollow("it belongs to an open database session", "It follows when that is closed")
     if issubclass(type(instance), tuple):

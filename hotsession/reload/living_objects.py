@@ -27,7 +27,7 @@ _effort = time.thread_time  # what other processes do on a busy machine is no wo
 
 AT_ONCE = 0.02  # seconds of work after which the swap goes on with no kept value; they take turns
 SLICE = 0.001  # seconds after which others have their turn
-PAUSE = 0.004  # seconds for them
+PAUSE = 0.004  # seconds for them, where objects are converted at the latest when somebody asks for them
 
 
 @dataclass(slots=True)
@@ -120,10 +120,10 @@ class LivingObjects:
     async def _go_on(self, known: Living, kept: list[Iterator[None]]) -> None:
         try:
             for work in kept:
-                await self._in_slices(known, work)
+                await self._in_slices(known, work, SLICE)  # they are used as they are until it is their turn
             known.notices.forget_counts()
             for following in followings():
-                await self._in_slices(known, following.sweep())
+                await self._in_slices(known, following.sweep(), PAUSE)
         except Exception:
             logger.exception("Objects of old classes could not all be looked at; those that are used still follow")
             return
@@ -138,10 +138,10 @@ class LivingObjects:
         known.notices.forget_counts()
         self._on_done()
 
-    async def _in_slices(self, known: Living, work: Iterator[None]) -> None:
+    async def _in_slices(self, known: Living, work: Iterator[None], pause: float) -> None:
         is_done = False
         while not is_done:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(pause)
             await self._may_go_on.wait()
             is_done = _slice(known, work, SLICE)
 
