@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -33,6 +33,22 @@ Leaving = Literal["moves", "ends", "stays"]
 _GRACE = 5.0  # seconds in which an app that is cancelled has to end
 
 
+class Identity(Protocol):
+    """What stays the same of a request, whoever sees to it.
+
+    Attributes:
+        carried: what its sessions are.
+        close: whether the client is asked to close its connection after the response.
+        connection: its id.
+        state: of the app's own.
+    """
+
+    carried: dict[str, Any]
+    close: bool
+    connection: str
+    state: dict[str, Any]
+
+
 class CarriedExchange(HTTPExchange):
     """One HTTP request and its response, on one generation.
 
@@ -40,22 +56,19 @@ class CarriedExchange(HTTPExchange):
         scope: the ASGI scope.
         receive: the server's.
         send: the server's.
-        close: whether the client is asked to close its connection after the response.
-        connection: its id.
-        carried: what its sessions are.
-        state: of the app's own.
+        before: what has seen to the request so far.
 
     Attributes:
-        carried: as given.
+        carried: as before.
         carrier: writes what it changes; None if nothing is to be written.
-        connection: as given.
+        connection: as before.
         leaving: whether it was asked to leave for newer code.
         moves: whether it goes on elsewhere when its app is done here.
         refusal: in words, why the app does not go on with a stream that is open; None if it does.
         resumed: whether it has begun with another app.
         standing: what the app is told of the connection, and says about it.
         start: what the response began with; None if it has not.
-        state: as given.
+        state: as before.
         touched: what it was given, and may have changed.
     """
 
@@ -73,19 +86,9 @@ class CarriedExchange(HTTPExchange):
     _taken_up: bool = False
     _timer: asyncio.TimerHandle | None = None
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        close: bool,
-        connection: str,
-        carried: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        super().__init__(scope, receive, send, close=close)
-        self.connection, self.carried, self.state = connection, carried, state
+    def __init__(self, scope: Scope, receive: Receive, send: Send, before: Identity) -> None:
+        super().__init__(scope, receive, send, close=before.close)
+        self.connection, self.carried, self.state = before.connection, before.carried, before.state
 
     @property
     def special(self) -> CarriedExchange:
@@ -99,15 +102,7 @@ class CarriedExchange(HTTPExchange):
             raise RuntimeError(f"{self.describe()} does not move on")
         headers = [each for each in self.scope["headers"] if each[0] != b"last-event-id"]
         scope = {**self.scope, "headers": [*headers, (b"last-event-id", ids.last)]}
-        other = CarriedExchange(
-            scope,
-            self._receive,
-            self._send,
-            close=self.close,
-            connection=self.connection,
-            carried=self.carried,
-            state=self.state,
-        )
+        other = CarriedExchange(scope, self._receive, self._send, self)
         other._stream, other._ids = self._stream, ids
         other.resumed = other._again = other._heard = True
         return other

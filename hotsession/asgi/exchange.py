@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from starlette.types import Message, Receive, Scope, Send
 
 from hotsession.asgi.carried_exchange import CarriedExchange, Leaving
+from hotsession.asgi.event_stream import says_length
 from hotsession.asgi.standing import Standing, new_connection
 from hotsession.snapshot.touches import NOTHING, Touches
 
@@ -98,7 +99,7 @@ class Exchange:
         if self.special is not None or self.touched or self.close or message.get("more_body", False):
             return self._seen_to().send(message)
         if message["type"] == "http.response.start":
-            if not _has_length(message):
+            if not says_length(message.get("headers", ())):
                 return self._seen_to().send(message)
             self.start = message
         return self._send(message)
@@ -107,15 +108,7 @@ class Exchange:
         """What sees to everything from now on."""
         special = self.special
         if special is None:
-            special = self.special = CarriedExchange(
-                self.scope,
-                self._receive,
-                self._send,
-                close=self.close,
-                connection=self.connection,
-                carried=self.carried,
-                state=self.state,
-            )
+            special = self.special = CarriedExchange(self.scope, self._receive, self._send, self)
             special.carrier, special.touched, special.standing = self.carrier, self.touched, self.standing
             special.task, special.start, special.leaving = self.task, self.start, self.leaving
         return special
@@ -166,11 +159,3 @@ class Exchange:
             error: what the app raised; None if it did not.
         """
         return error is None if self.special is None else self.special.end(error)
-
-
-def _has_length(start: Message) -> bool:
-    """Whether a response says how long it is: then it is no stream without end."""
-    for name, _ in start.get("headers", ()):  # noqa: SIM110  `any` takes twice the time
-        if name == b"content-length":  # as nearly all write it
-            return True
-    return False

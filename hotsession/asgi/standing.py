@@ -41,19 +41,6 @@ new_connection = _connections.__next__
 """Returns the id of a new connection. Every request asks for one, so no line of Python runs for it."""
 
 
-def standing(
-    generation: int | None, connection: str, state: dict[str, Any], resumed: bool = False, carry: bool = True
-) -> Standing:
-    """What an app is told at the start."""
-    return {
-        "resumed": resumed,
-        "generation": generation,
-        "connection": connection,
-        "close_on_reload": not carry,
-        "state": state,
-    }
-
-
 def close_on_reload(connection: HTTPConnection) -> None:
     """Have a WebSocket or an event stream closed at a reload, instead of carried over to the new code.
 
@@ -72,4 +59,6 @@ def close_on_reload(connection: HTTPConnection) -> None:
 def ensure_standing(scope: Scope) -> None:
     """Have a scope say it where no host of ours serves the app."""
     if KEY not in scope:
-        scope[KEY] = standing(None, new_connection(), {})
+        scope[KEY] = Standing(
+            resumed=False, generation=None, connection=new_connection(), close_on_reload=False, state={}
+        )
